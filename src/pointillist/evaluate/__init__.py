@@ -1,0 +1,1 @@
+"""Metrics, every one with its definition in its name, and the evaluation of whole folders."""

@@ -1,0 +1,1 @@
+"""Pages a person reads: self-contained HTML with figures and tables."""
