@@ -31,7 +31,12 @@ class PointillistError(Exception):
         super().__init__(what, self.where, self.expected, self.received, todo)
 
     def __reduce__(self) -> tuple[object, ...]:
-        fields = {"where": self.where, "expected": self.expected, "received": self.received, "todo": self.todo}
+        fields = {
+            "where": self.where,
+            "expected": self.expected,
+            "received": self.received,
+            "todo": self.todo,
+        }
         return _rebuild, (type(self), self.what, fields)
 
     def __str__(self) -> str:

@@ -1,0 +1,89 @@
+"""Atomic writers: a file appears under its name complete, or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pointillist.data.flat import encode_flat
+from pointillist.data.image import Grid
+from pointillist.data.nifti import encode_nifti
+from pointillist.data.readers import NIFTI_ENDINGS, split_ending
+from pointillist.errors import InputError
+from pointillist.types import AnyArray
+
+STORED_ENDINGS = (".nii.gz", ".nii", ".png", ".bmp", ".tif")
+"""Endings that datasets use: nnU-Net's own list of lossless kinds."""
+
+
+def atomic_write_bytes(path: Path, data: bytes) -> None:
+    """Write a file so that a crash at any moment leaves the old content or the new, never a part.
+
+    Args:
+        path: final name; its folder is made if need be.
+        data: the whole content.
+
+    Raises:
+        OSError: if the disk is full or the folder cannot be written; the final name is then untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically; NaN is refused, since JSON has no such number.
+
+    Args:
+        path: final name.
+        value: anything that :func:`json.dumps` takes.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    atomic_write_bytes(path, (text + "\n").encode())
+
+
+def write_image(path: Path, array: AnyArray, grid: Grid) -> None:
+    """Write an image in the kind that its name's ending states, on the grid it was read on.
+
+    Args:
+        path: ``.nii``, ``.nii.gz``, ``.png``, ``.bmp`` or ``.tif``.
+        array: ``(*s)`` or ``(h, w, 3)``, in memory order.
+        grid: its grid.
+
+    Raises:
+        InputError: if the ending is not one that datasets use.
+    """
+    _, ending = split_ending(path)
+    if ending not in STORED_ENDINGS:
+        raise InputError("images are not written in this kind", where=path, expected=", ".join(STORED_ENDINGS))
+    if ending in NIFTI_ENDINGS:
+        data = encode_nifti(array, grid, compress=ending == ".nii.gz")
+    else:
+        data = encode_flat(array, ending)
+    atomic_write_bytes(path, data)
+
+
+def write_label(path: Path, labels: AnyArray, grid: Grid) -> None:
+    """Write a label or instance map in the smallest unsigned type that holds it.
+
+    Args:
+        path: as for :func:`write_image`.
+        labels: ``(*s)``, not negative.
+        grid: its grid.
+    """
+    write_image(path, labels.astype(np.min_scalar_type(int(labels.max()))), grid)
