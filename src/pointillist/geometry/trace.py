@@ -9,6 +9,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, depth_first_order
 
 from pointillist.geometry._planes import planes_of
+from pointillist.geometry.pixel_graph import Graph, pixel_graph
 from pointillist.types import IGNORE, LabelMap, Stroke
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def trace(labels: LabelMap, *, slice_axis: int = -1, author: str | None = None) 
     if not len(pixels):
         return []
     classes = by_slice[tuple(pixels.T)]
-    node, path = _paths(*_neighbours(pixels, classes, planes.size))
+    node, path = _paths(pixel_graph(pixels, classes, planes.size))
     corner = _corners(pixels[node], path)
     node, path = node[corner], path[corner]
     points = pixels[node][:, [1, 2, 0][: planes.ndim]].astype(np.float64)
@@ -51,33 +52,20 @@ def trace(labels: LabelMap, *, slice_axis: int = -1, author: str | None = None) 
     ]
 
 
-def _neighbours(pixels: Ints, classes: LabelMap, size: tuple[int, int]) -> tuple[int, Ints, Ints]:
-    """Pair the marked pixels that touch and share class and slice, each pair once: their number, and the pairs."""
-    wide = size[1] + 1  # one empty column and row, so that no neighbour wraps around
-    place = (pixels[:, 0] * (size[0] + 1) + pixels[:, 1]) * wide + pixels[:, 2]
-    target = (place[:, None] + np.array([1, wide - 1, wide, wide + 1])).ravel()
-    found = np.minimum(np.searchsorted(place, target), len(place) - 1)
-    source = np.repeat(np.arange(len(place)), 4)
-    touch = (place[found] == target) & (classes[found] == classes[source])
-    return len(place), source[touch], found[touch]
-
-
-def _paths(n: int, one: Ints, other: Ints) -> tuple[Ints, Ints]:
+def _paths(graph: Graph) -> tuple[Ints, Ints]:
     """Cover a graph with paths along its edges: the node at each position, and the number of its path."""
-    source, target = np.concatenate([one, other]), np.concatenate([other, one])
-    graph = coo_array((np.ones(len(source), dtype=np.int8), (source, target)), shape=(n, n))
+    n = graph.shape[0]
+    source, target = graph.nonzero()
     parts, part = connected_components(graph, directed=False)
-    by_degree = np.lexsort((np.bincount(source, minlength=n), part))
+    by_degree = np.lexsort((np.diff(graph.indptr), part))
     root = by_degree[np.searchsorted(part[by_degree], np.arange(parts))]
     # A chain of helper nodes, each leading to one root and to the next helper, makes one walk visit all parts.
-    # A helper of its own for all roots would have as many neighbours as there are parts, which is quadratic.
+    # A single helper for all roots would have as many neighbours as there are parts, which is quadratic.
     helper = n + np.arange(parts)
-    source, target = (
-        np.concatenate([source, helper, helper[:-1]]),
-        np.concatenate([target, root, helper[1:]]),
-    )
-    graph = coo_array((np.ones(len(source), dtype=np.int8), (source, target)), shape=(n + parts, n + parts))
-    order, before = depth_first_order(graph.tocsr(), n, directed=True)
+    source = np.concatenate([source, helper, helper[:-1]])
+    target = np.concatenate([target, root, helper[1:]])
+    chained = coo_array((np.ones(len(source), dtype=np.int8), (source, target)), shape=(n + parts, n + parts))
+    order, before = depth_first_order(chained.tocsr(), n, directed=True)
     order = order[order < n]
     cut = before[order] != np.concatenate([[-1], order[:-1]])
     path = np.cumsum(cut) - 1
