@@ -121,7 +121,7 @@ def same_grid(first: Image, second: Image) -> tuple[str, ...]:
             todo="check that the files belong to the same case, or mend the header that is wrong",
         )
     if not np.allclose(a.affine[:3, 3], b.affine[:3, 3], atol=_ORIGIN_TOLERANCE_MM):
-        return (f"different origin, compared voxel by voxel: {pair}",)
+        return (f"different-origin: compared voxel by voxel ({pair})",)
     return ()
 
 

@@ -84,7 +84,7 @@ def encode_nifti(array: AnyArray, grid: Grid, *, compress: bool) -> bytes:
     undo = nib.orientations.ornt_transform(_RAS, grid.orientation)
     native = np.ascontiguousarray(nib.orientations.apply_orientation(array, undo))
     affine = grid.affine @ nib.orientations.inv_ornt_aff(undo, array.shape)
-    kind = nib.Nifti1Image if max(native.shape) < 1 << 15 else nib.Nifti2Image
+    kind: Any = nib.Nifti1Image if max(native.shape) < 1 << 15 else nib.Nifti2Image
     image: Any = kind(native, affine, dtype=native.dtype)
     image.header.set_xyzt_units("mm")
     image.set_qform(affine, code="scanner")

@@ -1,0 +1,116 @@
+"""ACDC cardiac MRI in its official layout, with or without expert scribbles."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+
+from pointillist.data.builder import DatasetBuilder, NewCase
+from pointillist.data.image import HeaderRule
+from pointillist.data.importers._common import (
+    CaseReader,
+    Imported,
+    check_agreement,
+    nothing_found,
+    one_file_each,
+    tally,
+    translate,
+)
+from pointillist.data.source import Source, open_source
+from pointillist.data.split import acdc_folds
+from pointillist.spec import TaskSpec
+from pointillist.types import IGNORE
+
+SPEC = TaskSpec(("background", "RV", "Myo", "LV"), ("MRI",))
+DENSE_VALUES = {0: 0, 1: 1, 2: 2, 3: 3}
+SCRIBBLE_VALUES = {**DENSE_VALUES, 4: IGNORE}
+LAST_TRAINING_PATIENT = 100  # 101–150 are the official test set
+
+_FILE = re.compile(r"(?P<case>(?P<group>patient\d{3})_frame\d{2})(?P<kind>_gt|_scribble)?\.nii(\.gz)?")
+
+
+def import_acdc(
+    source: Path, target: Path, *, scribbles: Path | None = None, header_rule: HeaderRule = "auto"
+) -> Imported:
+    """Import ACDC.
+
+    ``patientNNN_frameXX.nii.gz`` with ``…_gt.nii.gz`` (0 background, 1 RV, 2 Myo, 3 LV) and, beside it or in a second
+    folder, ``…_scribble.nii.gz`` (0–3, 4 = unlabelled). ``Info.cfg`` and the 4-D series are left aside. Patients
+    101–150, the official test set, become held-out cases. The published five folds are written.
+
+    Args:
+        source: folder or zip archive, in any nesting.
+        target: the new dataset.
+        scribbles: a second folder or archive with the scribbles; there, a file without ``_scribble`` in its name is
+            one too.
+        header_rule: for NIfTI headers that contradict themselves other than by unit columns.
+
+    Raises:
+        PointillistError: the first thing that is wrong; nothing is written then.
+    """
+    files = open_source(source)
+    marks = files if scribbles is None else open_source(scribbles)
+    images = _by_case(files, "")
+    if not images:
+        raise nothing_found(files, "patientNNN_frameXX.nii.gz, as in the official release")
+    truths = _by_case(files, "_gt")
+    drawn = _by_case(marks, "_scribble") or (_by_case(marks, "") if scribbles is not None else {})
+    if scribbles is not None and not drawn:
+        raise nothing_found(marks, "patientNNN_frameXX_scribble.nii.gz")
+    notes: list[str] = []
+    with DatasetBuilder(target, name="ACDC", spec=SPEC, ending=".nii.gz", kind="acdc") as builder:
+        for case, name in sorted(images.items()):
+            new = _read_case(case, name, truths.get(case), drawn.get(case), (files, marks), header_rule)
+            notes += new.notes
+            builder.add(new)
+        groups = builder.training_groups()
+        splits = acdc_folds(groups) if groups else []
+        summary = (*tally(notes), *_left_over(images, truths, drawn))
+        builder.finish(splits, summary)
+    marked = sum(case in drawn for case in groups)
+    return Imported(target, len(groups), len(images) - len(groups), marked, len(splits), summary)
+
+
+def _by_case(source: Source, kind: str) -> dict[str, str]:
+    matches = [(_FILE.fullmatch(PurePosixPath(name).name), name) for name in source.names]
+    return one_file_each(((m["case"], name) for m, name in matches if m and (m["kind"] or "") == kind), source)
+
+
+def _read_case(
+    case: str,
+    image_name: str,
+    truth_name: str | None,
+    scribble_name: str | None,
+    sources: tuple[Source, Source],
+    header_rule: HeaderRule,
+) -> NewCase:
+    reader, marks_reader = (CaseReader(source, header_rule) for source in sources)
+    image = reader.image(image_name)
+    dense = None if truth_name is None else translate(reader.labels(truth_name, image), DENSE_VALUES)
+    base = None
+    if scribble_name is not None:
+        base = translate(marks_reader.labels(scribble_name, image), SCRIBBLE_VALUES)
+        if dense is not None:
+            check_agreement(base, dense, str(sources[1].path(scribble_name)))
+    group = case.split("_")[0]
+    return NewCase(
+        id=case,
+        image=image,
+        group=group,
+        base=base,
+        dense=dense,
+        side="Tr" if int(group.removeprefix("patient")) <= LAST_TRAINING_PATIENT else "Ts",
+        files={**reader.files, **marks_reader.files},
+        notes=(*reader.notes, *marks_reader.notes),
+    )
+
+
+def _left_over(images: dict[str, str], truths: dict[str, str], drawn: dict[str, str]) -> list[str]:
+    """Files without an image, and images without truth or marks, counted."""
+    counts = {
+        "images without dense truth": len(images.keys() - truths.keys()),
+        "images without scribbles": len(images.keys() - drawn.keys()),
+        "truths without an image (left out)": len(truths.keys() - images.keys()),
+        "scribbles without an image (left out)": len(drawn.keys() - images.keys()),
+    }
+    return [f"{what}: {count}" for what, count in counts.items() if count]

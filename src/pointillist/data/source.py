@@ -1,0 +1,162 @@
+"""What an importer reads from: a folder or a zip archive, seen alike and never unpacked to disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import zipfile
+from abc import ABC, abstractmethod
+from pathlib import Path, PurePosixPath
+
+from pointillist.data.compressed import MAX_DECODED_BYTES, read_bytes
+from pointillist.errors import ArchiveError, DamagedFileError, InputError
+
+_MAX_MEMBERS = 200_000
+_MAX_TOTAL_BYTES = 1 << 36  # 64 GiB
+_MAX_RATIO = 1100  # deflate cannot do better than 1032:1
+_REGULAR_KINDS = (0, stat.S_IFREG, stat.S_IFDIR)  # 0: written by a system that states no kind
+
+
+class Source(ABC):
+    """Files by relative name.
+
+    Attributes:
+        root: the folder or archive.
+        names: every file in it, as sorted relative POSIX paths; hidden files and macOS resource forks are left out.
+        hashes: SHA-256 of every file read so far, by name.
+    """
+
+    def __init__(self, root: Path, names: list[str]) -> None:
+        self.root = root
+        self.names = sorted(name for name in names if not _is_clutter(name))
+        self.hashes: dict[str, str] = {}
+
+    @abstractmethod
+    def _bytes(self, name: str) -> bytes: ...
+
+    def read(self, name: str) -> bytes:
+        """The content of one file.
+
+        Raises:
+            DamagedFileError: if it cannot be read to its end.
+        """
+        data = self._bytes(name)
+        self.hashes[name] = hashlib.sha256(data).hexdigest()
+        return data
+
+    def path(self, name: str) -> Path:
+        """Where a file is, for messages and for its ending."""
+        return self.root / name
+
+
+def open_source(path: Path) -> Source:
+    """Open a folder, or a ``.zip`` archive after checking its members.
+
+    Raises:
+        InputError: if there is neither.
+        DamagedFileError: if the archive is not a zip file or is cut off.
+        ArchiveError: if a member is a link, encrypted, has an absolute path or ``..`` in it, appears twice, or if
+            there are too many, or if they would unpack to too much.
+    """
+    if path.is_dir():
+        return _Folder(path)
+    if path.is_file() and path.suffix.lower() == ".zip":
+        return _Zip(path)
+    raise InputError(
+        "there is nothing to import",
+        where=path,
+        expected="a folder or a .zip archive",
+        received="a file of another kind" if path.exists() else "nothing",
+        todo="check the path; unpack other archives first",
+    )
+
+
+class _Folder(Source):
+    def __init__(self, root: Path) -> None:
+        names, visited = [], set()
+        for folder, subfolders, files in os.walk(root, followlinks=True):
+            here = Path(folder).resolve()
+            if here in visited:  # a link back to a folder above
+                subfolders.clear()
+                continue
+            visited.add(here)
+            names += [(Path(folder) / file).relative_to(root).as_posix() for file in files]
+        super().__init__(root, names)
+
+    def _bytes(self, name: str) -> bytes:
+        return read_bytes(self.root / name)
+
+
+class _Zip(Source):
+    def __init__(self, root: Path) -> None:
+        try:
+            self._archive = zipfile.ZipFile(root)
+        except (zipfile.BadZipFile, OSError, ValueError) as error:
+            raise DamagedFileError(
+                "the archive cannot be opened",
+                where=root,
+                expected="a complete zip file",
+                received=str(error),
+                todo="download it again",
+            ) from error
+        members = [member for member in self._archive.infolist() if not member.is_dir()]
+        _check_members(members, root)
+        super().__init__(root, [member.filename for member in members])
+
+    def _bytes(self, name: str) -> bytes:
+        try:
+            return self._archive.read(name)
+        except Exception as error:  # BadZipFile (CRC), zlib.error, EOFError, NotImplementedError (method)
+            raise DamagedFileError(
+                "an archive member cannot be read to its end",
+                where=self.path(name),
+                expected="data that matches its checksum",
+                received=f"{type(error).__name__}: {error}",
+                todo="download the archive again",
+            ) from error
+
+
+def _is_clutter(name: str) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
+
+
+def _check_members(members: list[zipfile.ZipInfo], root: Path) -> None:
+    if len(members) > _MAX_MEMBERS:
+        raise _refused(root, "too many members", f"at most {_MAX_MEMBERS:,}", f"{len(members):,}")
+    total = sum(member.file_size for member in members)
+    if total > _MAX_TOTAL_BYTES:
+        raise _refused(root, "too much data", f"at most {_MAX_TOTAL_BYTES:,} bytes", f"{total:,} bytes")
+    seen: set[str] = set()
+    for member in members:
+        where = root / member.filename
+        complaint = _complaint(member)
+        if complaint:
+            raise _refused(where, complaint, "plain files below the archive's own folder", member.filename)
+        if member.filename in seen:
+            raise _refused(where, "the same name twice", "every name once", member.filename)
+        seen.add(member.filename)
+
+
+def _complaint(member: zipfile.ZipInfo) -> str:
+    """What is wrong with an archive member, or nothing."""
+    name = PurePosixPath(member.filename.replace("\\", "/"))
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    complaints = {
+        "a path that leads out of the archive": name.is_absolute() or ".." in name.parts or ":" in name.parts[0],
+        "a link": kind not in _REGULAR_KINDS,
+        "an encrypted member": bool(member.flag_bits & 0x1),
+        "a member that unpacks to more than it may": member.file_size > MAX_DECODED_BYTES
+        or member.file_size > _MAX_RATIO * max(member.compress_size, 1),
+    }
+    return next((text for text, wrong in complaints.items() if wrong), "")
+
+
+def _refused(where: Path, what: str, expected: str, received: str) -> ArchiveError:
+    return ArchiveError(
+        f"the archive holds {what}",
+        where=where,
+        expected=expected,
+        received=received,
+        todo="get the archive from its original source; do not unpack it with other tools",
+    )
