@@ -93,7 +93,7 @@ def scale(
         GeometryError: if a shape is empty, or the strokes and the two shapes do not fit each other.
     """
     old, new = planes_of(from_shape, slice_axis), planes_of(to_shape, slice_axis)
-    if old.ndim != new.ndim or old.slices != new.slices or 0 in old.size:
+    if old.ndim != new.ndim or old.slices != new.slices or 0 in (*old.size, *new.size):
         raise GeometryError("strokes are scaled within their slices only", expected=from_shape, received=to_shape)
     factor = min(new.size[0] / old.size[0], new.size[1] / old.size[1])
     return [_scaled(stroke, old, new, factor) for stroke in old.fitting(strokes)]

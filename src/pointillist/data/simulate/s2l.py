@@ -63,6 +63,8 @@ def _some(parts: AnyArray, n: int, kept: int, rng: np.random.Generator) -> Mask:
 
 def _cut_at_corners(skeleton: Mask) -> Mask:
     """Punch 3 × 3 holes at the corners of a skeleton, unless nothing would remain."""
+    if min(skeleton.shape) <= 2 * _CORNER_DISTANCE_PX:  # corners this close to the border do not count
+        return skeleton
     strength = corner_harris(skeleton)  # type: ignore[no-untyped-call]
     corners = corner_peaks(  # type: ignore[no-untyped-call]
         strength, min_distance=_CORNER_DISTANCE_PX, threshold_rel=_CORNER_THRESHOLD
