@@ -1,0 +1,127 @@
+"""``pointillist import``: other people's data becomes a dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from pointillist.data.importers._common import Imported
+
+app = typer.Typer(
+    help="Make a dataset of images and labels in another layout. Example: pointillist import acdc ACDC Dataset027_ACDC",
+    no_args_is_help=True,
+)
+
+Source = Annotated[Path, typer.Argument(help="Folder or .zip archive to import.", show_default=False)]
+Target = Annotated[Path, typer.Argument(help="The dataset to make; must not exist yet.", show_default=False)]
+Rule = Annotated[
+    Literal["auto", "pixdim", "affine"],
+    typer.Option(help="Which side of a contradictory NIfTI header to believe."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
+
+
+@app.command()
+def acdc(
+    source: Source,
+    dataset: Target,
+    scribbles: Annotated[
+        Path | None, typer.Option(help="A second folder with the scribbles.", show_default=False)
+    ] = None,
+    header_rule: Rule = "auto",
+    json: Json = False,
+) -> None:
+    """ACDC cardiac MRI: official layout, scribbles beside the images or in a second folder; or HDF5 slices.
+
+    Example: pointillist import acdc ACDC/training Dataset027_ACDC --scribbles ACDC_scribbles
+    """
+    from pointillist.data.importers.acdc import import_acdc
+    from pointillist.data.importers.acdc_hdf5 import import_acdc_hdf5
+    from pointillist.data.source import open_source
+
+    if any(name.endswith(".h5") for name in open_source(source).names):
+        _report(import_acdc_hdf5(source, dataset), json)
+    else:
+        _report(import_acdc(source, dataset, scribbles=scribbles, header_rule=header_rule), json)
+
+
+@app.command()
+def dsb2018(
+    source: Source,
+    dataset: Target,
+    subset: Annotated[
+        Literal["BF", "Fluo", "all"], typer.Option(help="Bright-field or fluorescence images only.")
+    ] = "all",
+    json: Json = False,
+) -> None:
+    """Data Science Bowl 2018 nuclei: stage1_train, zipped or unpacked.
+
+    Example: pointillist import dsb2018 stage1_train.zip Dataset030_DSB --subset BF
+    """
+    from pointillist.data.importers.dsb2018 import import_dsb2018
+
+    _report(import_dsb2018(source, dataset, subset=subset), json)
+
+
+@app.command()
+def folder(
+    source: Source,
+    dataset: Target,
+    images: Annotated[str | None, typer.Option(help="Subfolder of the images.", show_default=False)] = None,
+    labels: Annotated[str | None, typer.Option(help="Subfolder of the label images.", show_default=False)] = None,
+    truth: Annotated[
+        str | None, typer.Option(help="Subfolder of dense labels beside sparse ones.", show_default=False)
+    ] = None,
+    unlabelled: Annotated[
+        int | None,
+        typer.Option(help="Value of pixels nobody marked. Without it the labels are dense truth.", show_default=False),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(help="Names, or value=name pairs: 0=background,255=nucleus.", show_default=False),
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Regular expression that finds the patient in a name.", show_default=False)
+    ] = None,
+    folds: Annotated[int, typer.Option(min=0, help="Number of folds; 0 for none.")] = 5,
+    seed: Annotated[int, typer.Option(help="Decides the folds.")] = 0,
+    header_rule: Rule = "auto",
+    json: Json = False,
+) -> None:
+    """Any images and label images, under any names.
+
+    Example: pointillist import folder my_images Dataset100_Mine --unlabelled 255 --classes background,tumour
+    """
+    from pointillist.data.importers.folder import FolderOptions, import_folder
+
+    options = FolderOptions(
+        images=images,
+        labels=labels,
+        truth=truth,
+        unlabelled=unlabelled,
+        classes=tuple(classes.split(",")) if classes else (),
+        group=group,
+        folds=folds,
+        seed=seed,
+        header_rule=header_rule,
+    )
+    _report(import_folder(source, dataset, options), json)
+
+
+def _report(imported: Imported, as_json: bool) -> None:
+    from dataclasses import asdict
+    from json import dumps
+
+    if as_json:
+        typer.echo(dumps(asdict(imported) | {"dataset": str(imported.dataset)}, ensure_ascii=False))
+        return
+    typer.echo(
+        f"{imported.dataset}: {imported.training} training cases ({imported.marked} with marks), "
+        f"{imported.testing} held-out cases, {imported.folds} folds"
+    )
+    for note in imported.notes:
+        typer.echo(f"  {note}")
+    typer.echo(f"Next: pointillist check {imported.dataset}")

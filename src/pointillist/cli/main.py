@@ -1,0 +1,64 @@
+"""The program: commands, and the one place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+import pointillist
+from pointillist.cli import import_
+from pointillist.cli.check import check
+from pointillist.cli.evaluate import evaluate
+from pointillist.cli.simulate import simulate
+from pointillist.errors import PointillistError
+
+app = typer.Typer(
+    help="From a few clicks or scribbles per image to full medical image segmentations. "
+    "Research use, not a medical device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(import_.app, name="import")
+app.command()(simulate)
+app.command()(check)
+app.command()(evaluate)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"pointillist {pointillist.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Common options."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line.
+
+    Exit code 0 on success, 1 on a named failure (one message, no traceback), 2 on bad usage.
+
+    Args:
+        arguments: what follows the program's name; None takes the process's own.
+    """
+    try:
+        app(args=arguments)
+    except PointillistError as error:
+        _fail(str(error))
+    except BrokenPipeError:  # the reader of our output went away, for example `| head`
+        sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:
+        _fail(f"{error.strerror or error}\n  where:      {error.filename or 'unknown'}")
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"error: {message}", err=True)
+    sys.exit(1)

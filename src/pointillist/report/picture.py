@@ -1,0 +1,102 @@
+"""Small pictures of cases: one slice with its marks."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageColor
+
+from pointillist.data.image import Image
+from pointillist.spec import TaskSpec
+from pointillist.types import IGNORE, AnyArray, LabelMap
+
+_LONGEST_SIDE = 256
+
+
+def busiest_slice(labels: LabelMap | None, image: Image) -> int:
+    """The slice with the most foreground marks, else the most marks, else the middle one.
+
+    Args:
+        labels: ``(*s)`` of a volume, or None.
+        image: the volume.
+    """
+    axis = image.grid.slice_axis
+    middle = image.grid.shape[axis] // 2
+    if labels is None:
+        return middle
+    others = tuple(a for a in range(3) if a != axis)
+    marked = (labels != IGNORE).sum(axis=others)
+    foreground = ((labels != IGNORE) & (labels != 0)).sum(axis=others)
+    for counts in (foreground, marked):
+        if counts.any():
+            return int(counts.argmax())
+    return middle
+
+
+def marked_picture(image: Image, labels: LabelMap | None, spec: TaskSpec) -> tuple[bytes, int | None]:
+    """A PNG of an image, or of one slice of a volume, with its marks in the classes' colours.
+
+    Volumes are shown as radiologists look at them: the patient's right on the left, anterior (or superior) up, pixels
+    as wide and high as they are in millimetres. No mark is lost when the picture is smaller than the image.
+
+    Args:
+        image: 2-D or volume.
+        labels: ``(*s)`` marks, IGNORE elsewhere; None for none.
+        spec: class colours.
+
+    Returns:
+        The PNG file's bytes, and the number of the slice (None for 2-D).
+    """
+    pixels, marks, aspect, number = _plane(image, labels)
+    grey = _window(pixels)
+    height, width = grey.shape[:2]
+    scale = _LONGEST_SIDE / max(height * aspect, width)
+    size = max(round(width * scale), 1), max(round(height * aspect * scale), 1)
+    canvas = np.array(Pillow.fromarray(grey).convert("RGB").resize(size, Pillow.Resampling.BILINEAR))
+    if marks is not None:
+        _draw(canvas, marks, spec)
+    buffer = io.BytesIO()
+    Pillow.fromarray(canvas).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue(), number
+
+
+def _plane(image: Image, labels: LabelMap | None) -> tuple[AnyArray, LabelMap | None, float, int | None]:
+    """Rows and columns as shown, the height of a pixel in its widths, and the slice number."""
+    if len(image.grid.shape) == 2 or image.grid.spacing_mm is None:
+        return image.array, labels, 1.0, None
+    axis, number = image.grid.slice_axis, busiest_slice(labels, image)
+    across, up = (spacing for a, spacing in enumerate(image.grid.spacing_mm) if a != axis)
+    marks = None if labels is None else _as_seen(labels, axis, number)
+    return _as_seen(image.array, axis, number), marks, up / across, number
+
+
+def _as_seen(array: AnyArray, axis: int, number: int) -> AnyArray:
+    plane: AnyArray = np.take(array, number, axis=axis)
+    return plane[::-1, ::-1].swapaxes(0, 1)
+
+
+def _window(pixels: AnyArray) -> AnyArray:
+    """Grey or colour values as 0 … 255, the darkest and brightest hundredth clipped."""
+    if pixels.ndim == 3 and pixels.shape[-1] != 3:
+        pixels = pixels[..., 0]
+    if pixels.dtype == np.uint8 and pixels.ndim == 3:
+        return np.ascontiguousarray(pixels)
+    low, high = np.percentile(pixels, (1, 99))
+    scaled = (pixels.astype(np.float64) - low) / max(high - low, 1e-12)
+    window: AnyArray = (np.clip(scaled, 0, 1) * 255).astype(np.uint8)
+    return window
+
+
+def _draw(canvas: AnyArray, marks: LabelMap, spec: TaskSpec) -> None:
+    """Colour every picture pixel that a mark falls on, in place; where the picture is larger, the whole block."""
+    shape, size = np.array(canvas.shape[:2]), np.array(marks.shape)
+    palette = np.array([ImageColor.getrgb(colour) for colour in spec.colours], dtype=np.uint8)
+    rows, columns = (np.arange(n) * m // n for n, m in zip(shape, size, strict=True))
+    enlarged = marks[np.ix_(rows, columns)]
+    covered = enlarged != IGNORE
+    canvas[covered] = palette[enlarged[covered]]
+    where = np.argwhere(marks != IGNORE)
+    places = where * shape // size
+    canvas[places[:, 0], places[:, 1]] = palette[marks[where[:, 0], where[:, 1]]]
