@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -12,26 +11,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-class Unit(StrEnum):
-    """Unit of distances."""
-
-    mm = "mm"
-    voxel = "voxel"
-
-
-class HeaderChoice(StrEnum):
-    """Which statement of a contradictory NIfTI header to believe."""
-
-    auto = "auto"
-    pixdim = "pixdim"
-    affine = "affine"
-
-
 def evaluate(
     predictions: Annotated[Path, typer.Argument(help="Folder of label files, or one file.")],
     reference: Annotated[Path, typer.Argument(help="Folder of references, a dataset, or one file.")],
     out: Annotated[Path | None, typer.Option(help="Write this .json file, and a .csv beside it.")] = None,
-    unit: Annotated[Unit, typer.Option(help="Unit of distances.")] = Unit.mm,
+    unit: Annotated[Literal["mm", "voxel"], typer.Option(help="Unit of distances.")] = "mm",
     published_rules: Annotated[
         str | None, typer.Option(help="Also score empty masks as this public code does, for example pclmix.")
     ] = None,
@@ -39,8 +23,9 @@ def evaluate(
     nsd_tolerance: Annotated[float, typer.Option(help="Tolerance of the normalised surface distance.")] = 2.0,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap intervals.", min=0)] = 0,
     header_rule: Annotated[
-        HeaderChoice, typer.Option(help="Which side of a contradictory NIfTI header to believe.")
-    ] = HeaderChoice.auto,
+        Literal["auto", "pixdim", "affine"],
+        typer.Option(help="Which side of a contradictory NIfTI header to believe."),
+    ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Compare predictions with dense references: overlap, surface distances, objects.
@@ -61,9 +46,9 @@ def evaluate(
 
     if out is not None and out.suffix != ".json":
         raise InputError("results are written as JSON", where="--out", expected="a name in .json", received=out)
-    protocol = Protocol(unit.value, nsd_tolerance, published_rules)
+    protocol = Protocol(unit, nsd_tolerance, published_rules)
     evaluation = evaluate_folder(
-        predictions, reference, protocol, instances=instances, header_rule=header_rule.value, seed=seed
+        predictions, reference, protocol, instances=instances, header_rule=header_rule, seed=seed
     )
     content = evaluation.to_json(summarise(evaluation.rows, seed=seed))
     if out is not None:
@@ -119,7 +104,7 @@ def _remarks(header: dict[str, Any], out: Path | None) -> list[str]:
     missing = header["references_without_prediction"]
     if missing:
         some = ", ".join(missing[:3]) + (" …" if missing[3:] else "")
-        remarks.append(f"{len(missing)} references have no prediction and were not evaluated: {some}")
+        remarks.append(f"references without prediction, not evaluated: {len(missing)} ({some})")
     if out is not None:
         remarks.append(f"written: {out}, {out.with_suffix('.csv')}")
     return remarks

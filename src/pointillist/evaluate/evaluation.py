@@ -52,7 +52,8 @@ def evaluate_folder(
     pairing = pair_files(predictions, reference, instances=instances)
     classes = None
     if not instances:
-        named = find_classes([reference, reference.parent, predictions, predictions.parent])
+        predicted_in = predictions if predictions.is_dir() else predictions.parent
+        named = find_classes([reference, reference.parent, predicted_in])
         classes = named or _classes_by_number(pairing, header_rule)
     rows: list[Row] = []
     notes: Counter[str] = Counter()
