@@ -91,6 +91,28 @@ def test_voxels_on_request_and_where_nothing_else_is_known():
     assert ("RV", "nsd_2voxel") in unknown
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_single_slice_is_measured_as_a_flat_image(axis):
+    arrays = np.zeros((2, 12, 12), np.uint8)
+    arrays[0, 2:9, 2:9] = arrays[1, 3:11, 2:8] = 1
+    flat = table(*(Image(array, Grid(array.shape, (2.0, 0.7))) for array in arrays))
+    spacing = tuple(np.insert([2.0, 0.7], axis, 10.0))
+    slices = [np.expand_dims(array, axis) for array in arrays]
+    thin = table(*(Image(array, Grid(array.shape, spacing)) for array in slices))
+    for (cls, metric), row in flat.items():
+        if metric != "hd95_pooled_bounded":
+            assert thin[cls, metric] == row
+    assert thin["RV", "assd_pooled"].value > 0
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (1, 1, 1), (1, 1, 7)])
+def test_lines_and_single_pixels_are_measured_too(shape):
+    array = np.ones(shape, np.uint8)
+    image = Image(array, Grid(shape, (1.0,) * len(shape)))
+    rows = table(image, image)
+    assert (rows["RV", "dsc"].value, rows["RV", "hd95_pooled"].value) == (1, 0)
+
+
 def test_every_metric_has_a_definition():
     protocol = Protocol(published="pymic")
     rows = case_rows("case", volume(), volume(), ORGANS, protocol)

@@ -84,6 +84,18 @@ def test_two_predictions_of_one_case_are_named(tmp_path, predictions):
         pair_files(predictions, reference)
 
 
+def test_linked_folders_are_searched_once(tmp_path):
+    predictions = touch(tmp_path / "p", "a.png", "b.png")
+    reference = touch(tmp_path / "r", "x/a_gt.png")
+    touch(tmp_path / "elsewhere", "b_gt.png")
+    (reference / "linked").symlink_to(tmp_path / "elsewhere")
+    (reference / "again").symlink_to(reference / "x")
+    (reference / "x" / "loop").symlink_to(reference)
+    found = {pair.case: pair.reference for pair in pair_files(predictions, reference).pairs}
+    assert found["a"].samefile(reference / "x" / "a_gt.png")
+    assert found["b"] == reference / "linked" / "b_gt.png"
+
+
 def test_predictions_without_reference_are_named(tmp_path):
     predictions = touch(tmp_path / "p", *[f"c{i}.png" for i in range(8)])
     reference = touch(tmp_path / "r", "c0.png")

@@ -147,6 +147,15 @@ def test_the_diagonal_goes_from_edge_to_edge_in_millimetres():
     assert volume_diagonal((10, 4, 4), (2.0, 10.0, 0.0)) == pytest.approx(math.hypot(20, 40))
 
 
+def test_the_tolerance_forgives_rounding():
+    first, second = np.zeros((1, 4), bool), np.zeros((1, 4), bool)
+    first[0, 0] = second[0, 3] = True
+    distances = surface_distances(first, second, (1.0, 0.1))
+    assert distances.forward > 0.3
+    assert nsd(distances, 0.3) == 1
+    assert nsd(distances, 0.2999) == 0
+
+
 @pytest.mark.parametrize("tolerance", [-1.0, float("nan"), float("inf")])
 def test_a_tolerance_must_be_a_length(tolerance):
     with pytest.raises(InputError, match="must be a length"):

@@ -34,6 +34,8 @@ class ClassPair:
 def case_rows(case: str, prediction: Image, reference: Image, classes: Classes, protocol: Protocol) -> list[Row]:
     """Every metric of every class of one case.
 
+    A volume of a single slice is measured as the 2-D image that it is: along an axis of length 1 there is no surface.
+
     Args:
         case: its name.
         prediction: ``(*s)`` labels.
@@ -51,8 +53,11 @@ def case_rows(case: str, prediction: Image, reference: Image, classes: Classes, 
     whole = classes.ignore is None or not (reference.array == classes.ignore).any()
     counts = overlap.confusions(prediction.array, reference.array, classes.names, classes.ignore)
     rows: list[Row] = []
+    thin = tuple(axis for axis, size in enumerate(reference.grid.shape) if size == 1)[: len(spacing) - 2]
+    predicted, truth = prediction.array.squeeze(thin), reference.array.squeeze(thin)
+    extended = [step for axis, step in enumerate(spacing) if axis not in thin]
     for value, name in classes.names.items():
-        distances = surface_distances(prediction.array == value, reference.array == value, spacing) if whole else None
+        distances = surface_distances(predicted == value, truth == value, extended) if whole else None
         rows += class_rows(case, name, ClassPair(counts[value], distances, diagonal, unit), protocol)
     return rows
 

@@ -15,7 +15,7 @@ from pointillist.evaluate.cases import case_rows
 from pointillist.evaluate.classes import Classes, find_classes, labels_in
 from pointillist.evaluate.folders import Pair, Pairing, pair_files
 from pointillist.evaluate.objects import object_rows
-from pointillist.evaluate.protocol import Protocol
+from pointillist.evaluate.protocol import SURFACE, Protocol
 from pointillist.evaluate.summary import DEFINITION, RESAMPLES
 from pointillist.evaluate.table import Evaluation, Row
 
@@ -105,6 +105,7 @@ def _header(
     return {
         "pointillist": __version__,
         "definitions": {metric: protocol.definition(metric) for metric in metrics},
+        "surface": SURFACE,
         "summary": DEFINITION,
         "unit": protocol.unit,
         "published_rules": protocol.published,

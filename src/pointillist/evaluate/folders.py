@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,8 +65,9 @@ def pair_files(predictions: Path, reference: Path, *, instances: bool = False) -
             where=predictions,
             expected="label files such as CASE.nii.gz or CASE.png",
             received="none",
+            todo="name the folder that holds the files themselves",
         )
-    stems = _by_stem(path for folder in _reference_folders(reference, instances) for path in sorted(folder.rglob("*")))
+    stems = _by_stem(path for folder in _reference_folders(reference, instances) for path in _files_below(folder))
     return _pair(cases, stems, predictions, reference)
 
 
@@ -107,6 +109,19 @@ def _by_stem(paths: Iterable[Path]) -> dict[str, list[Path]]:
         if ending and not stem.startswith(".") and not path.is_dir():
             stems[stem].append(path)
     return dict(stems)
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """All files of a folder and its folders, linked ones included, each folder once."""
+    seen: set[str] = set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        folders.sort()
+        real = os.path.realpath(root)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (Path(root, name) for name in sorted(names))
 
 
 def _only(case: str, paths: list[Path], role: str) -> Path:

@@ -13,6 +13,10 @@ from pointillist.evaluate.published import PublishedRule, published_rule
 
 LengthUnit = Literal["mm", "voxel"]
 
+SURFACE = (
+    "voxels of a mask that touch another label or the image's edge through a face (an edge of the pixel in 2-D and in "
+    "volumes of one slice); distances are between voxel centres"
+)
 _EMPTY = "0 where both masks are empty, undefined where one is"
 DEFINITIONS = {
     "dsc": "Dice coefficient 2TP/(2TP+FP+FN) over the whole image or volume; 1 where both masks are empty",
