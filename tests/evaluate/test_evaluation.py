@@ -78,6 +78,13 @@ def test_names_come_with_the_dataset(folders):
     assert {row.cls for row in one.rows} == {"RV", "Myo", "LV"}
 
 
+def test_a_part_of_a_dataset_is_named_by_the_dataset(folders):
+    predictions, reference = folders
+    description = {"labels": {"background": 0, "RV": 1, "Myo": 2}}
+    (reference.parent / "dataset.json").write_text(json.dumps(description))
+    assert {row.cls for row in evaluate_folder(predictions, reference, MM).rows} == {"RV", "Myo"}
+
+
 def test_voxels_where_asked(folders):
     row = table(evaluate_folder(*folders, Protocol("voxel")))["a", "1", "hd95_pooled"]
     assert (row.value, row.unit) == (1, "voxel")
