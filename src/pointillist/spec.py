@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pointillist.errors import InputError
 from pointillist.types import IGNORE
 
-# Okabe and Ito's palette: told apart with every common form of colour blindness. Background is the grey.
-_PALETTE = (
-    "#999999", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
-)  # fmt: skip
+# Okabe and Ito's palette: told apart with every common form of colour blindness. The background's comes first.
+_PALETTE = ("#CC79A7", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00")
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class TaskSpec:
 
     @property
     def colours(self) -> tuple[str, ...]:
-        """One ``#rrggbb`` per class, safe for colour-blind readers up to eight classes, then repeating."""
+        """One ``#rrggbb`` per class, safe for colour-blind readers up to seven classes, then repeating."""
         foreground = _PALETTE[1:]
         return (
             _PALETTE[0],

@@ -232,8 +232,10 @@ def _check_whole(dataset: Dataset, result: CheckResult) -> None:
         result.add("warning", "complete", path.name, "a label file in labelsTr belongs to no image")
     try:
         dataset.splits()
+        for note in dataset.import_notes():
+            result.add("note", "import", "import.json", note)
     except PointillistError as error:
-        result.add("error", "folds", "splits_final.json", str(error))
+        result.add("error", "complete", dataset.name, str(error))
     totals = np.zeros(len(dataset.spec.classes), dtype=np.int64)
     for health in result.health.values():
         totals += health.marked

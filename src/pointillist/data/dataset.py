@@ -214,6 +214,26 @@ class Dataset:
         """The strokes of a case, or None where none were saved."""
         return read_marks(case.marks) if case.marks.exists() else None
 
+    def import_notes(self) -> list[str]:
+        """What the import said about the whole dataset: rules applied, and how often. Empty without import.json.
+
+        Raises:
+            DatasetError: if the file cannot be understood.
+        """
+        path = self.root / "import.json"
+        if not path.exists():
+            return []
+        try:
+            return [str(note) for note in json.loads(path.read_bytes())["notes"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DatasetError(
+                "the record of the import cannot be understood",
+                where=path,
+                expected='{"notes": [text, …], …}',
+                received=f"{type(error).__name__}: {error}",
+                todo="remove the file; only the record is lost",
+            ) from error
+
     def _labels(self, path: Path, header_rule: HeaderRule) -> Image:
         image = read_label(path, header_rule=header_rule)
         return replace(image, array=labels_from_disk(image.array, self.spec, sparse=self.sparse, where=path))

@@ -19,21 +19,21 @@ class CasePicture:
 
     Attributes:
         case: id of the case.
-        png: the picture.
+        jpeg: the picture.
         slice_number: of a volume, else None.
         marked: marked pixels of each class, empty for a held-out case.
     """
 
     case: str
-    png: bytes
+    jpeg: bytes
     slice_number: int | None
     marked: tuple[int, ...]
 
 
 def case_picture(checked: CheckedCase, spec: TaskSpec) -> CasePicture:
     """The picture of one case."""
-    png, number = marked_picture(checked.image, checked.labels, spec)
-    return CasePicture(checked.case.id, png, number, checked.health.marked if checked.health else ())
+    jpeg, number = marked_picture(checked.image, checked.labels, spec)
+    return CasePicture(checked.case.id, jpeg, number, checked.health.marked if checked.health else ())
 
 
 def check_page(result: CheckResult, pictures: list[CasePicture]) -> str:

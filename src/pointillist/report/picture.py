@@ -7,12 +7,14 @@ import io
 import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageColor
+from scipy.ndimage import convolve
 
 from pointillist.data.image import Image
 from pointillist.spec import TaskSpec
 from pointillist.types import IGNORE, AnyArray, LabelMap
 
 _LONGEST_SIDE = 256
+_CLICK_RADIUS = 2
 
 
 def busiest_slice(labels: LabelMap | None, image: Image) -> int:
@@ -36,7 +38,7 @@ def busiest_slice(labels: LabelMap | None, image: Image) -> int:
 
 
 def marked_picture(image: Image, labels: LabelMap | None, spec: TaskSpec) -> tuple[bytes, int | None]:
-    """A PNG of an image, or of one slice of a volume, with its marks in the classes' colours.
+    """A JPEG of an image, or of one slice of a volume, with its marks in the classes' colours.
 
     Volumes are shown as radiologists look at them: the patient's right on the left, anterior (or superior) up, pixels
     as wide and high as they are in millimetres. No mark is lost when the picture is smaller than the image.
@@ -47,7 +49,7 @@ def marked_picture(image: Image, labels: LabelMap | None, spec: TaskSpec) -> tup
         spec: class colours.
 
     Returns:
-        The PNG file's bytes, and the number of the slice (None for 2-D).
+        The JPEG file's bytes, and the number of the slice (None for 2-D).
     """
     pixels, marks, aspect, number = _plane(image, labels)
     grey = _window(pixels)
@@ -58,7 +60,7 @@ def marked_picture(image: Image, labels: LabelMap | None, spec: TaskSpec) -> tup
     if marks is not None:
         _draw(canvas, marks, spec)
     buffer = io.BytesIO()
-    Pillow.fromarray(canvas).save(buffer, format="PNG", optimize=True)
+    Pillow.fromarray(canvas).save(buffer, format="JPEG", quality=85, subsampling=0)  # thin marks keep their colour
     return buffer.getvalue(), number
 
 
@@ -90,13 +92,17 @@ def _window(pixels: AnyArray) -> AnyArray:
 
 
 def _draw(canvas: AnyArray, marks: LabelMap, spec: TaskSpec) -> None:
-    """Colour every picture pixel that a mark falls on, in place; where the picture is larger, the whole block."""
+    """Colour, in place, every picture pixel that a mark falls on; a click, which nobody would see, becomes a dot."""
     shape, size = np.array(canvas.shape[:2]), np.array(marks.shape)
     palette = np.array([ImageColor.getrgb(colour) for colour in spec.colours], dtype=np.uint8)
     rows, columns = (np.arange(n) * m // n for n, m in zip(shape, size, strict=True))
     enlarged = marks[np.ix_(rows, columns)]
     covered = enlarged != IGNORE
     canvas[covered] = palette[enlarged[covered]]
-    where = np.argwhere(marks != IGNORE)
-    places = where * shape // size
-    canvas[places[:, 0], places[:, 1]] = palette[marks[where[:, 0], where[:, 1]]]
+    marked = marks != IGNORE
+    alone = marked & (convolve(marked.astype(np.uint8), np.ones((3, 3), np.uint8), mode="constant") == 1)
+    dot = 0 if (shape > 2 * _CLICK_RADIUS * size).all() else _CLICK_RADIUS
+    for where, radius in ((np.argwhere(marked), 0), (np.argwhere(alone), dot)):
+        offsets = np.indices((2 * radius + 1, 2 * radius + 1)).reshape(2, -1).T[:, None] - radius
+        places = np.clip(where * shape // size + offsets, 0, shape - 1)
+        canvas[places[..., 0], places[..., 1]] = palette[marks[where[:, 0], where[:, 1]]]

@@ -1,0 +1,33 @@
+# Every target installs what it needs into .venv first; nothing has to be installed by hand but Python ≥ 3.11.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALLED := .venv/.installed
+
+.PHONY: test lint bench docs clean
+
+test: lint  ## the whole suite, in parallel, with coverage
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --cov --cov-report=term
+
+lint: $(INSTALLED)  ## style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(INSTALLED)  ## speed against reference formulations, written to benchmarks/results
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+docs: $(INSTALLED)  ## the documentation, as HTML in site/
+	$(BIN)/mkdocs build --strict
+
+# nnU-Net is used by one test, for its integrity check alone; its own dependencies would bring gigabytes.
+$(INSTALLED): pyproject.toml constraints.txt tests/nnunet.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) install --quiet --constraint constraints.txt torch
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(PIP) install --quiet --no-deps --requirement tests/nnunet.txt
+	touch $@
+
+clean:
+	rm -rf .venv site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
