@@ -7,7 +7,6 @@ field, the data must have exactly the size that the header states, and every rep
 from __future__ import annotations
 
 import gzip
-import io
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,13 @@ import numpy as np
 
 from pointillist.data.compressed import MAX_DECODED_BYTES, gunzip
 from pointillist.data.image import Grid, HeaderRule, Image
+from pointillist.data.nifti_geometry import affine_of
 from pointillist.errors import DamagedFileError, GeometryError, InputError
-from pointillist.types import AnyArray, Floats
+from pointillist.types import AnyArray
 
 _DTYPES = {np.dtype(kind) for kind in ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8")}
-_MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # NIFTI_UNITS: unknown, metre, millimetre, micrometre
-_SPATIAL_UNIT_BITS = 0x07
 _RAS = np.array([[0, 1], [1, 1], [2, 1]], dtype=np.float64)
-_LENGTH_TOLERANCE = 1e-3
-_SHEAR_NOISE = 1e-4  # cosine between two axes: below this it is rounding,
-_SHEAR_REPAIRED = 1e-2  # up to this the nearest rotation is taken and said, above it the file is refused
+_MOST_PADDING = 4096  # zeros up to one disk block after the data are padding, more is another image than stated
 
 
 def decode_nifti(data: bytes, where: Path, *, header_rule: HeaderRule = "auto") -> Image:
@@ -36,7 +32,11 @@ def decode_nifti(data: bytes, where: Path, *, header_rule: HeaderRule = "auto") 
     * unit-columns: where the affine's columns all have length 1 and pixdim does not, pixdim wins;
     * small-shear: axes less than 0.6° from perpendicular are made perpendicular;
     * trailing-axis: axes of length 1 after the third are dropped; a single 2-D slice becomes a volume of one;
-    * units: metres and micrometres become millimetres.
+    * units: metres and micrometres become millimetres; a unit code that NIfTI does not know counts as millimetres;
+    * padding: zeros after the data, up to one disk block, are left aside;
+    * sform-over-qform: where both state a position and differ, the sform counts;
+    * no-orientation: where neither is stated, the axes are taken as nibabel takes them;
+    * qfac: a handedness other than 1 and -1 counts as 1, as the standard says.
 
     Args:
         data: the whole file.
@@ -52,8 +52,9 @@ def decode_nifti(data: bytes, where: Path, *, header_rule: HeaderRule = "auto") 
     """
     raw = gunzip(data, where=where) if where.name.lower().endswith(".gz") else data
     header = _header(raw, where)
-    array, notes = _squeeze(_voxels(raw, header, where), where)
-    affine, geometry_notes = _affine(header, where, header_rule)
+    array, data_notes = _voxels(raw, header, where)
+    array, notes = _squeeze(array, where)
+    affine, geometry_notes = affine_of(header, where, header_rule)
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     orientation = np.asarray(nib.orientations.io_orientation(affine))
     canonical = nib.orientations.apply_orientation(array, orientation)
@@ -65,7 +66,7 @@ def decode_nifti(data: bytes, where: Path, *, header_rule: HeaderRule = "auto") 
         affine=canonical_affine,
         orientation=orientation,
     )
-    return Image(canonical, grid, notes + geometry_notes, str(where))
+    return Image(canonical, grid, (*data_notes, *notes, *geometry_notes), str(where))
 
 
 def encode_nifti(array: AnyArray, grid: Grid, *, compress: bool) -> bytes:
@@ -77,10 +78,17 @@ def encode_nifti(array: AnyArray, grid: Grid, *, compress: bool) -> bytes:
         compress: gzip the result.
 
     Raises:
-        InputError: if the grid has no affine, that is, does not come from a volume.
+        InputError: if the grid has no affine, that is, does not come from a volume, or if the values are of a type
+            that NIfTI does not have.
     """
     if grid.affine is None or grid.orientation is None:
         raise InputError("only a volume with a physical grid can be written as NIfTI", received=f"shape {grid.shape}")
+    if array.dtype not in _DTYPES:
+        raise InputError(
+            "values of this type cannot be written as NIfTI",
+            expected="integers or real numbers of 8 … 64 bits (float16 excepted)",
+            received=array.dtype,
+        )
     undo = nib.orientations.ornt_transform(_RAS, grid.orientation)
     native = np.ascontiguousarray(nib.orientations.apply_orientation(array, undo))
     affine = grid.affine @ nib.orientations.inv_ornt_aff(undo, array.shape)
@@ -96,9 +104,10 @@ def encode_nifti(array: AnyArray, grid: Grid, *, compress: bool) -> bytes:
 def _header(raw: bytes, path: Path) -> Any:  # nibabel's headers are untyped
     size = int.from_bytes(raw[:4], "little")
     swapped = int.from_bytes(raw[:4], "big")
-    for length, kind, magic in ((348, nib.Nifti1Header, b"n+1"), (540, nib.Nifti2Header, b"n+2")):
+    kinds: Any = ((348, nib.Nifti1Header, b"n+1"), (540, nib.Nifti2Header, b"n+2"))
+    for length, kind, magic in kinds:
         if length in (size, swapped) and len(raw) >= length:
-            header = kind.from_fileobj(io.BytesIO(raw), check=False)
+            header = kind(raw[:length], endianness="<" if size == length else ">", check=False)
             if bytes(header["magic"].item()).startswith(magic):
                 return header
     raise DamagedFileError(
@@ -110,7 +119,7 @@ def _header(raw: bytes, path: Path) -> Any:  # nibabel's headers are untyped
     )
 
 
-def _voxels(raw: bytes, header: Any, path: Path) -> AnyArray:
+def _voxels(raw: bytes, header: Any, path: Path) -> tuple[AnyArray, tuple[str, ...]]:
     dims = int(header["dim"][0])
     shape = tuple(int(n) for n in header["dim"][1 : 1 + dims]) if 1 <= dims <= 7 else ()
     if not shape or min(shape) < 1:
@@ -125,7 +134,9 @@ def _voxels(raw: bytes, header: Any, path: Path) -> AnyArray:
     offset = float(header["vox_offset"])
     offset = int(offset) if np.isfinite(offset) and offset >= len(header.binaryblock) else len(header.binaryblock) + 4
     size = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if size > MAX_DECODED_BYTES or offset + size != len(raw):
+    surplus = len(raw) - offset - size
+    padded = 0 < surplus <= _MOST_PADDING and raw.count(0, offset + size) == surplus
+    if size > MAX_DECODED_BYTES or not (surplus == 0 or padded):
         raise DamagedFileError(
             "the data does not have the size that the header states",
             where=path,
@@ -133,18 +144,34 @@ def _voxels(raw: bytes, header: Any, path: Path) -> AnyArray:
             received=f"{len(raw):,} bytes (at most {MAX_DECODED_BYTES:,} are read)",
             todo="copy the file again from its source",
         )
-    flat = np.frombuffer(raw, dtype=dtype, offset=offset)
+    flat = np.frombuffer(raw, dtype=dtype, offset=offset, count=size // dtype.itemsize)
     array = flat.reshape(shape, order="F").astype(dtype.newbyteorder("="), copy=False)
+    notes = (f"padding: {surplus} zeros after the data were left aside",) if padded else ()
+    return _scaled(array, header, path), notes
+
+
+def _scaled(array: AnyArray, header: Any, path: Path) -> AnyArray:
+    """The values that the stored numbers stand for; a slope of 0 or NaN means the numbers themselves."""
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
-    if np.isfinite(slope) and slope != 0 and (slope, intercept) != (1.0, 0.0):
-        array = array * slope + (intercept if np.isfinite(intercept) else 0.0)
-    return array
+    if slope == 0 or np.isnan(slope) or (slope, intercept) == (1.0, 0.0):
+        return array
+    if not (np.isfinite(slope) and np.isfinite(intercept)):
+        raise DamagedFileError(
+            "the header states an impossible scaling of the values",
+            where=f"{path}, fields scl_slope and scl_inter",
+            expected="two finite numbers, or a slope of 0 for none",
+            received=f"slope {slope}, intercept {intercept}",
+            todo="mend the header from the scanner's original",
+        )
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused with the values that are not finite
+        scaled: AnyArray = array.astype(np.float64) * slope + intercept
+    return scaled
 
 
 def _dtype(header: Any, path: Path) -> np.dtype[Any]:
     try:
         dtype: np.dtype[Any] = np.dtype(header.get_data_dtype())
-    except nib.spatialimages.HeaderDataError:
+    except (nib.spatialimages.HeaderDataError, KeyError):  # KeyError: a code that NIfTI does not know
         dtype = np.dtype("V")
     if dtype.newbyteorder("=") not in _DTYPES:
         raise DamagedFileError(
@@ -173,92 +200,3 @@ def _squeeze(array: AnyArray, path: Path) -> tuple[AnyArray, tuple[str, ...]]:
             todo="split the series into one file a volume",
         )
     return array.reshape(array.shape[:3]), ("trailing-axis: axes of length 1 after the third were dropped",)
-
-
-def _affine(header: Any, path: Path, rule: HeaderRule) -> tuple[Floats, tuple[str, ...]]:
-    pixdim = _pixdim(header, path)
-    try:
-        affine = _stated_affine(header)
-    except nib.spatialimages.HeaderDataError:  # a quaternion longer than 1
-        affine = np.full((4, 4), np.nan)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
-        raise GeometryError(
-            "the affine is singular or not finite",
-            where=f"{path}, fields srow_x, srow_y, srow_z (or the quaternion)",
-            expected="three independent, finite columns",
-            received=np.round(affine[:3], 6).tolist(),
-            todo="mend the header from the scanner's original",
-        )
-    affine, notes = _agree(affine, pixdim, path, rule)
-    affine, shear_notes = _perpendicular(affine, path)
-    unit = int(header["xyzt_units"]) & _SPATIAL_UNIT_BITS
-    scale = _MM_PER_UNIT.get(unit, 1.0)
-    if scale != 1.0:
-        affine = np.diag([scale, scale, scale, 1.0]) @ affine
-        shear_notes += (f"units: 1 unit of the header = {scale:g} mm",)
-    return affine, notes + shear_notes
-
-
-def _pixdim(header: Any, path: Path) -> Floats:
-    axes = min(3, int(header["dim"][0]))
-    pixdim = np.ones(3)
-    pixdim[:axes] = header["pixdim"][1 : 1 + axes]
-    if not (np.isfinite(pixdim).all() and (pixdim > 0).all()):
-        raise GeometryError(
-            "the spacing is impossible",
-            where=f"{path}, field pixdim",
-            expected="three positive, finite lengths",
-            received=pixdim.tolist(),
-            todo="mend the header from the scanner's original",
-        )
-    return pixdim
-
-
-def _stated_affine(header: Any) -> Floats:
-    """The sform, else the qform, else a diagonal affine, as the NIfTI standard ranks them."""
-    for code, read in (("sform_code", header.get_sform), ("qform_code", header.get_qform)):
-        if int(header[code]) > 0:
-            return np.asarray(read(), dtype=np.float64)
-    return np.asarray(header.get_base_affine(), dtype=np.float64)
-
-
-def _agree(affine: Floats, pixdim: Floats, path: Path, rule: HeaderRule) -> tuple[Floats, tuple[str, ...]]:
-    lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    if np.allclose(lengths, pixdim, rtol=_LENGTH_TOLERANCE):
-        return affine, ()
-    if rule == "affine":
-        return affine, (f"header-rule affine: spacing {lengths.round(6).tolist()} over pixdim {pixdim.tolist()}",)
-    unit_columns = bool(np.allclose(lengths, 1.0, rtol=_LENGTH_TOLERANCE))
-    if not unit_columns and rule == "auto":
-        raise GeometryError(
-            "the header contradicts itself about the spacing",
-            where=f"{path}, fields pixdim and affine",
-            expected="affine columns as long as pixdim says",
-            received=f"pixdim {pixdim.round(6).tolist()}, affine columns {lengths.round(6).tolist()}",
-            todo="say which is right with --header-rule pixdim or --header-rule affine",
-        )
-    scaled = affine.copy()
-    scaled[:3, :3] *= pixdim / lengths
-    name = "unit-columns" if unit_columns else "header-rule pixdim"
-    return scaled, (f"{name}: pixdim {pixdim.round(6).tolist()} over affine columns {lengths.round(6).tolist()}",)
-
-
-def _perpendicular(affine: Floats, path: Path) -> tuple[Floats, tuple[str, ...]]:
-    lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    directions = affine[:3, :3] / lengths
-    cosines = directions.T @ directions
-    shear = float(np.abs(cosines - np.eye(3)).max())
-    if shear <= _SHEAR_NOISE:
-        return affine, ()
-    if shear > _SHEAR_REPAIRED:
-        raise GeometryError(
-            "the axes of the image are not perpendicular",
-            where=f"{path}, affine",
-            expected=f"cosine between axes at most {_SHEAR_REPAIRED}",
-            received=f"{shear:.4f}",
-            todo="resample the image onto a rectangular grid",
-        )
-    u, _, vt = np.linalg.svd(directions)
-    mended = affine.copy()
-    mended[:3, :3] = (u @ vt) * lengths
-    return mended, (f"small-shear: axes with cosine {shear:.2g} were made perpendicular",)
