@@ -5,41 +5,55 @@ from __future__ import annotations
 import io
 import warnings
 from pathlib import Path
-from typing import Any
 
 import imagecodecs
 import numpy as np
-import tifffile
+from PIL import ExifTags, UnidentifiedImageError
 from PIL import Image as Pillow
 
-from pointillist.data.compressed import MAX_DECODED_BYTES
 from pointillist.data.image import Grid, Image
-from pointillist.errors import DamagedFileError
+from pointillist.data.pixels import bounded, drop_alpha, look_up, several_pages, upright
+from pointillist.data.tiff import encode_tiff, read_tiff
+from pointillist.errors import DamagedFileError, InputError
 from pointillist.types import AnyArray
 
 TIFF_ENDINGS = (".tif", ".tiff")
 FLAT_ENDINGS = (".png", ".bmp", ".jpg", ".jpeg", *TIFF_ENDINGS)
 """Endings of 2-D images that are read; datasets store only PNG, BMP and .tif."""
 
-_DEEPEST_RATIO = 1100  # deflate cannot do better than 1032:1; whoever claims more is lying
-_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I;16B", "I;16L", "I"}
+_KINDS = {".png": "PNG", ".bmp": "BMP", ".jpg": "JPEG", ".jpeg": "JPEG"}
+_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}
+_WRITTEN = {".png": ("u1", "u2"), ".bmp": ("u1",)}  # TIFF holds any real number
+_GREY, _INDEXED = 0, 3  # PNG's colour types
 
 
-def decode_flat(data: bytes, where: Path) -> Image:
+def decode_flat(data: bytes, where: Path, *, labels: bool = False) -> Image:
     """Decode one 2-D image.
+
+    Rules, each reported in the image's notes when it was applied:
+
+    * orientation: a picture whose file says that it lies on its side (EXIF and TIFF tag 274) is set upright;
+    * palette: the colours of an indexed image are looked up; a label image keeps the indices;
+    * few-bits: samples of less than 8 bits are stretched to 0 … 255; a label image keeps them as stored;
+    * alpha: the channel is dropped;
+    * white-is-zero: a TIFF with inverted grey levels keeps its values;
+    * misnamed, preview, lossy: a file of another kind than its name says, a camera's second small picture that is left
+      aside, and a label image in a kind that blurs labels.
 
     Args:
         data: the whole file.
         where: its name, for messages; the ending says whether it is TIFF.
+        labels: whether it is a label image.
 
     Returns:
-        ``(h, w)`` grey or indexed values, or ``(h, w, 3)`` colour. An alpha channel is dropped and that is noted.
+        ``(h, w)`` grey values or labels, or ``(h, w, 3)`` colour.
 
     Raises:
         DamagedFileError: truncated, corrupt, empty, several pages, too large, or of an unread kind.
     """
     try:
-        array = _read_tiff(data, where) if where.suffix.lower() in TIFF_ENDINGS else _read_pillow(data, where)
+        read = read_tiff if where.suffix.lower() in TIFF_ENDINGS else _read_pillow
+        array, notes = read(data, where, labels=labels)
     except DamagedFileError:
         raise
     except Exception as error:  # decoders fail in many ways: OSError, SyntaxError, struct.error, zlib.error …
@@ -47,10 +61,11 @@ def decode_flat(data: bytes, where: Path) -> Image:
             "the image cannot be decoded",
             where=where,
             expected=f"a complete {where.suffix.lower().lstrip('.')} image",
-            received=f"{type(error).__name__}: {error}",
+            received=f"{len(data):,} bytes that start with {data[:8]!r}"
+            if isinstance(error, UnidentifiedImageError)
+            else f"{type(error).__name__}: {error}",
             todo="copy the file again from its source",
         ) from error
-    array, notes = _drop_alpha(array)
     return Image(array, Grid(shape=tuple(array.shape[:2])), notes, str(where))
 
 
@@ -58,107 +73,96 @@ def encode_flat(array: AnyArray, ending: str) -> bytes:
     """The bytes of a PNG, BMP or TIFF file.
 
     Args:
-        array: ``(h, w)`` or ``(h, w, 3)``, uint8 or uint16 (TIFF: any real dtype).
+        array: ``(h, w)`` or ``(h, w, 3)``, uint8 or, but for BMP, uint16 (TIFF: any real dtype).
         ending: ``.png``, ``.bmp`` or ``.tif``.
+
+    Raises:
+        InputError: if the kind of file cannot hold values of this type.
     """
     array = np.ascontiguousarray(array)
+    if array.dtype.kind not in "uif" or array.dtype.str[1:] not in _WRITTEN.get(ending, (array.dtype.str[1:],)):
+        raise InputError(
+            f"values of this type cannot be written as {ending}",
+            expected=" or ".join(np.dtype(kind).name for kind in _WRITTEN.get(ending, ())) or "real numbers",
+            received=array.dtype,
+            todo="use .tif, or fewer distinct values",
+        )
     if ending == ".png":
         return bytes(imagecodecs.png_encode(array, level=6))
-    buffer = io.BytesIO()
     if ending in TIFF_ENDINGS:
-        photometric = "rgb" if array.ndim == 3 else "minisblack"
-        tifffile.imwrite(buffer, array, compression="zlib", photometric=photometric, metadata=None, datetime=None)
-    else:
-        Pillow.fromarray(array).save(buffer, format=ending.lstrip(".").upper())
+        return encode_tiff(array)
+    buffer = io.BytesIO()
+    Pillow.fromarray(array).save(buffer, format=ending.lstrip(".").upper())
     return buffer.getvalue()
 
 
-def _read_pillow(data: bytes, path: Path) -> AnyArray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # the size is checked just below
-        with Pillow.open(io.BytesIO(data)) as probe:
-            width, height = probe.size
-            mode, kind = probe.mode, probe.format
-            _bounded(width * height * len(probe.getbands()), len(data), path)
-            if getattr(probe, "n_frames", 1) != 1:
-                raise _several_pages(path, getattr(probe, "n_frames", 1))
-            probe.verify()  # PNG: every chunk's CRC
-        if mode not in _MODES:
-            raise DamagedFileError(
-                "the image is of a colour kind that is not read",
-                where=path,
-                expected="grey, indexed, RGB or RGBA",
-                received=f"mode {mode}",
-                todo="save it as RGB or grey",
-            )
-        if kind == "PNG" and _png_depth(data) == 16:
-            return np.asarray(imagecodecs.png_decode(data))  # Pillow would cut 16-bit colour to 8 bits
-        with Pillow.open(io.BytesIO(data)) as image:
-            image.load()
-            array = np.asarray(image)
-    return array.astype(np.uint8) if array.dtype == bool else array
+def _read_pillow(data: bytes, path: Path, *, labels: bool) -> tuple[AnyArray, tuple[str, ...]]:
+    with warnings.catch_warnings(record=True) as said:  # about EXIF that cannot be read; the size is checked just below
+        warnings.simplefilter("always")
+        with Pillow.open(io.BytesIO(data), formats=("PNG", "BMP", "JPEG")) as image:
+            _check_kind(image, data, path)
+            orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
+            kind = image.format or ""
+            array, notes = _png(data, labels) if kind == "PNG" else _pixels(image, labels)
+    array, turn_notes = upright(array, orientation)
+    notes += turn_notes
+    if any("EXIF" in str(warning.message) for warning in said):
+        notes += ("exif: cannot be read, the picture was taken to be upright",)
+    if kind == "MPO":
+        notes += ("preview: the file holds further pictures after the first, which were left aside",)
+    stated = _KINDS[path.suffix.lower()]
+    if kind.replace("MPO", "JPEG") != stated:
+        notes += (f"misnamed: the name says {stated}, the file is {kind}",)
+    if labels and kind in ("JPEG", "MPO"):
+        notes += ("lossy: JPEG blurs labels; save label images as PNG",)
+    return array, notes
 
 
-def _png_depth(data: bytes) -> int:
-    return data[24]  # signature 8, length 4, "IHDR" 4, width 4, height 4, then the bit depth
-
-
-def _read_tiff(data: bytes, path: Path) -> AnyArray:
-    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-        if len(tiff.pages) != 1:
-            raise _several_pages(path, len(tiff.pages))
-        page: Any = tiff.pages[0]
-        _bounded(int(page.nbytes), len(data), path)
-        ends = np.add(page.dataoffsets, page.databytecounts)
-        if len(ends) == 0 or min(page.databytecounts) == 0 or max(ends) > len(data):
-            raise DamagedFileError(
-                "the image's data lies outside the file",
-                where=path,
-                expected=f"strips within {len(data):,} bytes",
-                received=f"a strip that ends at {max(ends, default=0):,}",
-                todo="copy the file again from its source",
-            )
-        array = np.asarray(page.asarray())
-        if page.axes == "SYX":
-            array = np.moveaxis(array, 0, -1)
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (3, 4)):
+def _check_kind(image: Pillow.Image, data: bytes, path: Path) -> None:
+    bounded(image.width * image.height * len(image.getbands()), len(data), path)
+    pages = getattr(image, "n_frames", 1)
+    if pages != 1 and image.format != "MPO":
+        raise several_pages(path, pages)
+    if image.mode not in _MODES:
         raise DamagedFileError(
-            "the file does not hold one grey or colour image",
+            "the image is of a colour kind that is not read",
             where=path,
-            expected="(height, width) or (height, width, 3)",
-            received=f"shape {array.shape}",
-            todo="save one 2-D image a file",
-        )
-    return array
-
-
-def _bounded(decoded: int, encoded: int, path: Path) -> None:
-    if decoded > MAX_DECODED_BYTES or decoded > _DEEPEST_RATIO * encoded:
-        raise DamagedFileError(
-            "the image claims more pixels than it can hold",
-            where=path,
-            expected=f"at most {min(MAX_DECODED_BYTES, _DEEPEST_RATIO * encoded):,} bytes decoded",
-            received=f"{decoded:,} bytes from {encoded:,}",
-            todo="get the file again from its source",
+            expected="grey, indexed, RGB or RGBA",
+            received=f"mode {image.mode}",
+            todo="save it as RGB or grey",
         )
 
 
-def _several_pages(path: Path, pages: int) -> DamagedFileError:
-    return DamagedFileError(
-        "the file holds several images",
-        where=path,
-        expected="one 2-D image",
-        received=f"{pages} pages",
-        todo="save each page as a file of its own",
-    )
+def _png(data: bytes, labels: bool) -> tuple[AnyArray, tuple[str, ...]]:
+    """A PNG image, decoded by libpng, which refuses missing rows and keeps 16 bits, and checked by Pillow."""
+    with Pillow.open(io.BytesIO(data), formats=("PNG",)) as probe:
+        probe.verify()  # every chunk's CRC
+    depth, colour_type = data[24], data[25]  # signature 8, length 4, "IHDR" 4, width 4, height 4, then these two
+    full: AnyArray = np.asarray(imagecodecs.png_decode(data))
+    if colour_type != _INDEXED and (colour_type != _GREY or depth >= 8):
+        return drop_alpha(full)
+    with Pillow.open(io.BytesIO(data), formats=("PNG",)) as image:
+        if colour_type == _INDEXED:
+            return _pixels(image, labels)
+        if not labels:
+            array, notes = drop_alpha(full)
+            return array, (*notes, f"few-bits: samples of {depth} bits were stretched to 8")
+        image.load()
+        stored = np.asarray(image).astype(np.uint8) // {1: 1, 2: 85, 4: 17}[depth]  # Pillow stretches 2 and 4 bits
+    return stored, (f"few-bits: samples of {depth} bits are labels as stored",)
 
 
-def _drop_alpha(array: AnyArray) -> tuple[AnyArray, tuple[str, ...]]:
-    if array.ndim == 2 or array.shape[-1] == 3:
-        return array, ()
-    alpha = array[..., -1]
-    opaque = np.iinfo(alpha.dtype).max if np.issubdtype(alpha.dtype, np.integer) else 1
-    hidden = int((alpha != opaque).sum())
-    note = f"alpha: channel dropped ({hidden} of {alpha.size} pixels were not opaque)"
-    colour = array[..., :-1]
-    return np.ascontiguousarray(colour[..., 0] if colour.shape[-1] == 1 else colour), (note,)
+def _pixels(image: Pillow.Image, labels: bool) -> tuple[AnyArray, tuple[str, ...]]:
+    """Pixels as Pillow decodes them; indices and single bits as the reader of images or of labels wants them."""
+    image.load()
+    array: AnyArray = np.asarray(image)
+    if image.mode == "1":
+        note = "few-bits: samples of 1 bit "
+        bits = array.astype(np.uint8)
+        return (bits, (f"{note}are labels as stored",)) if labels else (bits * 255, (f"{note}were stretched to 8",))
+    if image.mode != "P":
+        return drop_alpha(array)
+    array, notes = look_up(array, np.array(image.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3), labels)
+    if "transparency" in image.info:
+        notes += ("alpha: transparency of palette entries left aside",)
+    return array, notes

@@ -73,7 +73,11 @@ def decode_image(data: bytes, where: Path, *, header_rule: HeaderRule = "auto") 
         DamagedFileError: truncated, corrupt, empty, of another kind, or with values that are not finite.
         GeometryError: impossible or contradictory geometry (:func:`pointillist.data.nifti.decode_nifti`).
     """
-    image = _decode_any(data, where, header_rule)
+    return _decode_finite(data, where, header_rule, labels=False)
+
+
+def _decode_finite(data: bytes, where: Path, header_rule: HeaderRule, *, labels: bool) -> Image:
+    image = _decode_any(data, where, header_rule, labels=labels)
     if np.issubdtype(image.array.dtype, np.floating) and not np.isfinite(image.array).all():
         bad = int((~np.isfinite(image.array)).sum())
         raise DamagedFileError(
@@ -102,7 +106,7 @@ def decode_label(data: bytes, where: Path, *, header_rule: HeaderRule = "auto") 
         DamagedFileError: as :func:`decode_image`.
         GeometryError: as :func:`decode_image`.
     """
-    image = decode_image(data, where, header_rule=header_rule)
+    image = _decode_finite(data, where, header_rule, labels=True)
     array, notes = _one_channel(image)
     if np.issubdtype(array.dtype, np.floating):
         fractions = array != np.round(array)
@@ -139,7 +143,7 @@ def _one_channel(image: Image) -> tuple[AnyArray, tuple[str, ...]]:
     return first, (*image.notes, "grey-colour: a label image saved as RGB with equal channels was read as grey")
 
 
-def _decode_any(data: bytes, where: Path, header_rule: HeaderRule) -> Image:
+def _decode_any(data: bytes, where: Path, header_rule: HeaderRule, *, labels: bool) -> Image:
     if not data:
         raise DamagedFileError(
             "the file is empty", where=where, expected="an image", received="0 bytes", todo="copy it again"
@@ -148,7 +152,7 @@ def _decode_any(data: bytes, where: Path, header_rule: HeaderRule) -> Image:
     if ending in NIFTI_ENDINGS:
         return decode_nifti(data, where, header_rule=header_rule)
     if ending in FLAT_ENDINGS:
-        return decode_flat(data, where)
+        return decode_flat(data, where, labels=labels)
     raise DamagedFileError(
         "this kind of file is not read",
         where=where,
