@@ -16,7 +16,10 @@ from pointillist.errors import DamagedFileError
 from pointillist.types import IGNORE, LabelMap, Stroke
 
 _MAX_BYTES = 1 << 28
-_Vertex = Annotated[list[FiniteFloat], Field(min_length=2, max_length=3)]
+_FURTHEST_PX = 1e9  # no image is larger; beyond it arithmetic on strokes would overflow
+_Coordinate = Annotated[FiniteFloat, Field(ge=-_FURTHEST_PX, le=_FURTHEST_PX)]
+_Vertex = Annotated[list[_Coordinate], Field(min_length=2, max_length=3)]
+_Length = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +43,7 @@ class _StrokeFile(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
     cls: int = Field(alias="class", ge=0, lt=IGNORE)
     points: list[_Vertex] = Field(min_length=1)
-    width_px: FiniteFloat = Field(default=1.0, gt=0)
+    width_px: FiniteFloat = Field(default=1.0, gt=0, le=_FURTHEST_PX)
     author: str | None = None
     time: str | None = None
 
@@ -49,7 +52,7 @@ class _MarksFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
     format: Literal[1]
     case: str
-    shape: list[int] = Field(min_length=2, max_length=3)
+    shape: list[_Length] = Field(min_length=2, max_length=3)
     slice_axis: int | None = Field(ge=0, le=2)
     raster_sha256: str
     strokes: list[_StrokeFile]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import stat
 import zipfile
 from abc import ABC, abstractmethod
@@ -74,14 +73,20 @@ def open_source(path: Path) -> Source:
 
 class _Folder(Source):
     def __init__(self, root: Path) -> None:
-        names, visited = [], set()
-        for folder, subfolders, files in os.walk(root, followlinks=True):
-            here = Path(folder).resolve()
-            if here in visited:  # a link back to a folder above
-                subfolders.clear()
+        names: list[str] = []
+        visited: set[Path] = set()
+        folders: list[Path] = [root]
+        links: list[Path] = []
+        while folders or links:  # real folders first: what a link repeats is then left out, whatever the links' names
+            folder = folders.pop() if folders else links.pop(0)
+            if folder.resolve() in visited:
                 continue
-            visited.add(here)
-            names += [(Path(folder) / file).relative_to(root).as_posix() for file in files]
+            visited.add(folder.resolve())
+            for entry in sorted(folder.iterdir()):
+                if entry.is_dir():
+                    (links if entry.is_symlink() else folders).append(entry)
+                else:
+                    names.append(entry.relative_to(root).as_posix())
         super().__init__(root, names)
 
     def _bytes(self, name: str) -> bytes:
@@ -92,7 +97,7 @@ class _Zip(Source):
     def __init__(self, root: Path) -> None:
         try:
             self._archive = zipfile.ZipFile(root)
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
+        except Exception as error:  # BadZipFile, OSError, ValueError, NotImplementedError (version), struct.error …
             raise DamagedFileError(
                 "the archive cannot be opened",
                 where=root,
@@ -143,7 +148,10 @@ def _complaint(member: zipfile.ZipInfo) -> str:
     name = PurePosixPath(member.filename.replace("\\", "/"))
     kind = stat.S_IFMT(member.external_attr >> 16)
     complaints = {
-        "a path that leads out of the archive": name.is_absolute() or ".." in name.parts or ":" in name.parts[0],
+        "a member without a name": not name.parts,
+        "a path that leads out of the archive": name.is_absolute()
+        or ".." in name.parts
+        or ":" in "".join(name.parts[:1]),
         "a link": kind not in _REGULAR_KINDS,
         "an encrypted member": bool(member.flag_bits & 0x1),
         "a member that unpacks to more than it may": member.file_size > MAX_DECODED_BYTES

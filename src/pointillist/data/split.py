@@ -103,16 +103,23 @@ def held_out(groups: Mapping[str, str], fraction: float, seed: int) -> Split:
 
 
 def check_splits(splits: Sequence[Split], groups: Mapping[str, str]) -> None:
-    """Refuse folds that name unknown cases, use a case on both sides, or part a group.
+    """Refuse folds that name unknown cases, use a case twice or on both sides, or part a group.
 
     Raises:
         DatasetError: naming the fold and the case or group.
     """
     for number, split in enumerate(splits, start=1):
         where = f"fold {number}"
-        unknown = sorted({*split.train, *split.val} - groups.keys())
+        cases: tuple[object, ...] = (*split.train, *split.val)  # a hand-written file may hold anything
+        unknown = [case for case in cases if not isinstance(case, str) or case not in groups]
         if unknown:
-            raise DatasetError("a fold names cases that the dataset lacks", where=where, received=unknown[:5])
+            raise DatasetError(
+                "a fold names cases that the dataset lacks",
+                where=where,
+                expected="ids of training cases",
+                received=unknown[:5],
+                todo="correct splits_final.json, or complete the dataset",
+            )
         parted = sorted({groups[case] for case in split.train} & {groups[case] for case in split.val})
         if parted:
             raise DatasetError(
@@ -122,6 +129,9 @@ def check_splits(splits: Sequence[Split], groups: Mapping[str, str]) -> None:
                 received=parted[:5],
                 todo="divide by group, or mend the groups in dataset.json",
             )
+        if len(set(cases)) != len(cases):
+            twice = sorted({case for case in cases if cases.count(case) > 1}, key=str)
+            raise DatasetError("a fold names a case twice", where=where, expected="every case once", received=twice[:5])
 
 
 def _members(groups: Mapping[str, str]) -> dict[str, list[str]]:

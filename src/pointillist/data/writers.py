@@ -14,7 +14,7 @@ from pointillist.data.flat import encode_flat
 from pointillist.data.image import Grid
 from pointillist.data.nifti import encode_nifti
 from pointillist.data.readers import NIFTI_ENDINGS, split_ending
-from pointillist.errors import InputError
+from pointillist.errors import InputError, LabelError
 from pointillist.types import AnyArray
 
 STORED_ENDINGS = (".nii.gz", ".nii", ".png", ".bmp", ".tif")
@@ -29,10 +29,11 @@ def atomic_write_bytes(path: Path, data: bytes) -> None:
         data: the whole content.
 
     Raises:
-        OSError: if the disk is full or the folder cannot be written; the final name is then untouched.
+        OSError: naming the file, if the disk is full or the folder cannot be written; what had the final name before
+            is then untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".partial")
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -41,6 +42,9 @@ def atomic_write_bytes(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
+    except OSError as error:  # a full disk does not say which file
+        temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -54,7 +58,8 @@ def write_json(path: Path, value: Any) -> None:
         value: anything that :func:`json.dumps` takes.
     """
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    atomic_write_bytes(path, (text + "\n").encode())
+    # A file name that is not UTF-8 reaches us as lone surrogates; as \udcXX they are plain JSON and come back.
+    atomic_write_bytes(path, (text + "\n").encode(errors="backslashreplace"))
 
 
 def write_image(path: Path, array: AnyArray, grid: Grid) -> None:
@@ -66,7 +71,7 @@ def write_image(path: Path, array: AnyArray, grid: Grid) -> None:
         grid: its grid.
 
     Raises:
-        InputError: if the ending is not one that datasets use.
+        InputError: if the ending is not one that datasets use, or the kind of file cannot hold such values.
     """
     _, ending = split_ending(path)
     if ending not in STORED_ENDINGS:
@@ -85,5 +90,11 @@ def write_label(path: Path, labels: AnyArray, grid: Grid) -> None:
         path: as for :func:`write_image`.
         labels: ``(*s)``, not negative.
         grid: its grid.
+
+    Raises:
+        LabelError: if a value is negative: the unsigned type would turn it into another label.
+        InputError: as for :func:`write_image`.
     """
+    if int(labels.min()) < 0:
+        raise LabelError("labels cannot be negative", where=path, expected="0, 1, 2, …", received=int(labels.min()))
     write_image(path, labels.astype(np.min_scalar_type(int(labels.max()))), grid)
