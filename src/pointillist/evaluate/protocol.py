@@ -28,7 +28,7 @@ DEFINITIONS = {
     "hd95_pooled_bounded": "hd95_pooled, with the volume's diagonal √Σ(voxels·spacing)² where one mask is empty",
     "hd95_max": f"larger of the two directed 95th percentiles (MONAI, Metrics Reloaded); {_EMPTY}",
     "assd_pooled": f"mean of both directed surface-distance sets together (medpy from 0.5 on); {_EMPTY}",
-    "assd_directed_mean": f"mean of the two directed mean surface distances (medpy before 0.5); {_EMPTY}",
+    "assd_directed_mean": f"mean of the two directed mean surface distances; {_EMPTY}",
     "mdice_strict": "mean Dice over reference objects of 20 pixels or more, each against the predicted object that "
     "covers most of it; a missed object counts 0",
     "mdice_published": "mean Dice over reference ids as Scribble2Label's code computes it: tiny objects, gaps between "

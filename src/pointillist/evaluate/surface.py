@@ -64,7 +64,7 @@ def assd_pooled(distances: SurfaceDistances) -> float:
 
 
 def assd_directed_mean(distances: SurfaceDistances) -> float:
-    """Mean of the two directed means: medpy's ``assd`` before 0.5.
+    """Mean of the two directed means, so that a small surface weighs as much as a large one.
 
     In the unit of the spacing; 0 where both masks are empty, NaN where one is.
     """

@@ -1,0 +1,52 @@
+"""The documentation builds without a warning, and its examples run."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```(python|bash)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+WITH_EXAMPLES = [page for page in PAGES if BLOCK.search(page.read_text())]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", WITH_EXAMPLES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_examples_run(page, tmp_path):
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    for language, code in BLOCK.findall(page.read_text()):
+        command = [sys.executable, "-W", "error", "-c", code] if language == "python" else ["bash", "-euc", code]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
+
+
+def test_there_are_examples():
+    assert len(WITH_EXAMPLES) >= 2
+
+
+@pytest.mark.slow
+def test_the_pages_build_without_a_warning(tmp_path):
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "reference" / "metrics" / "index.html").exists()
+
+
+def test_the_generator_page_names_every_generator():
+    from pointillist.data.simulate import GENERATORS
+
+    page = (ROOT / "docs" / "reference" / "generators.md").read_text()
+    for name, generator in GENERATORS.items():
+        assert f"| `{generator.annotation}` | `{name}` |" in page
+
+
+def test_the_metrics_page_names_every_metric():
+    from pointillist.evaluate.protocol import DEFINITIONS
+
+    page = (ROOT / "docs" / "reference" / "metrics.md").read_text()
+    for name in DEFINITIONS:
+        assert f"`{name}`" in page
