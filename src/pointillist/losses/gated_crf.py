@@ -27,8 +27,8 @@ def gated_crf(
 
     Every pair is visited once, as one of 2r(r+1) shifts of the image, and the gradient
     ∂L/∂P_p = −(1/D) Σ_q w_pq (d_p s_q + d_q s_p) P_q is summed in the same sweep: memory is that of a few
-    predictions, whatever the radius. The image takes no gradient, and there is no second derivative. The energy is
-    linear in the kernel, so a sum of kernels is a sum of calls.
+    predictions, whatever the radius. The image takes no gradient. The energy is linear in the kernel, so a sum of
+    kernels is a sum of calls.
 
     Args:
         probabilities: ``(b, k, h, w)`` P, softmax of the logits.
@@ -48,6 +48,7 @@ def gated_crf(
 
     Raises:
         ValueError: if shapes disagree, or a radius or width is not positive.
+        RuntimeError: in the backward pass under ``create_graph``: there is no second derivative.
 
     Source: Obukhov et al. 2019, arXiv:1906.04651, with the constants of WSL4MIS (weight 0.1 beside partial
     cross-entropy, full resolution, no gates); the original works at a quarter of the resolution.

@@ -58,7 +58,7 @@ class SegmentationNet(nn.Module, ABC):
 
     @abstractmethod
     def new_decoder(self) -> nn.Module:
-        """Another decoder, :data:`Stages` in, :class:`NetOut` out, with weights of its own."""
+        """Another decoder, :data:`Stages` in, :class:`NetOut` out, with weights of its own, on the processor."""
 
     def forward(self, x: Tensor) -> NetOut:
         """Encode and decode ``(b, c, *s)``."""
