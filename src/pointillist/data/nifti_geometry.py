@@ -16,6 +16,7 @@ _MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # NIFTI_UNITS: unknown, me
 _SPATIAL_UNIT_BITS = 0x07
 _LENGTH_TOLERANCE = 1e-3
 _ORIGIN_TOLERANCE_MM = 1e-2
+_SHORTEST, _FURTHEST = 1e-9, 1e9  # units of the header: what lies beyond is damage, and would overflow
 _SINGULAR = 1e-6  # volume spanned by the three directions, 1 where they are perpendicular
 _SHEAR_NOISE = 1e-4  # cosine between two axes: below this it is rounding,
 _SHEAR_REPAIRED = 1e-2  # up to this the nearest rotation is taken and said, above it the file is refused
@@ -42,7 +43,7 @@ def affine_of(header: Any, path: Path, rule: HeaderRule) -> tuple[Floats, tuple[
             "the affine is singular or not finite",
             where=f"{path}, fields srow_x, srow_y, srow_z (or the quaternion)",
             expected="three independent, finite columns",
-            received=np.round(affine[:3], 6).tolist(),
+            received=[[float(f"{value:.6g}") for value in row] for row in affine[:3]],
             todo="mend the header from the scanner's original",
         )
     axes = int(header["dim"][0])
@@ -54,8 +55,10 @@ def affine_of(header: Any, path: Path, rule: HeaderRule) -> tuple[Floats, tuple[
 
 
 def _is_singular(affine: Floats) -> bool:
+    if not (np.abs(affine) <= _FURTHEST).all():  # also where it is NaN
+        return True
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    if not (np.isfinite(affine).all() and np.isfinite(lengths).all() and (lengths > 0).all()):
+    if (lengths < _SHORTEST).any():
         return True
     return bool(abs(np.linalg.det(affine[:3, :3] / lengths)) < _SINGULAR)
 
@@ -72,8 +75,8 @@ def _in_millimetres(affine: Floats, unit: int) -> tuple[Floats, tuple[str, ...]]
 def _pixdim(header: Any, path: Path) -> Floats:
     pixdim = np.array(header["pixdim"][1:4], dtype=np.float64)
     lacking = np.arange(3) >= int(header["dim"][0])  # axes that a 2-D file does not have
-    pixdim[lacking & ~(np.isfinite(pixdim) & (pixdim > 0))] = 1.0
-    if not (np.isfinite(pixdim).all() and (pixdim > 0).all()):
+    pixdim[lacking & ~((pixdim >= _SHORTEST) & (pixdim <= _FURTHEST))] = 1.0
+    if not ((pixdim >= _SHORTEST) & (pixdim <= _FURTHEST)).all():
         raise GeometryError(
             "the spacing is impossible",
             where=f"{path}, field pixdim",
