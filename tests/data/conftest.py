@@ -67,11 +67,9 @@ def outcome(decode: Callable[[bytes], object], data: bytes):
     try:
         return decode(data)
     except PointillistError as error:
-        assert error.what, error.args
-        assert error.where, error.args
-        assert error.expected, error.args
-        assert error.received, error.args
-        return None
+        refused = error
+    assert all((refused.what, refused.where, refused.expected, refused.received)), refused.args
+    return None
 
 
 def cuts(data: bytes, *, steps: int = 10**9) -> Iterator[bytes]:
@@ -101,7 +99,7 @@ def refuses(capsys, tmp_path):
         assert message.count("error: ") == 1
         assert "Traceback" not in message
         assert not target.exists()
-        assert {path for path in tmp_path.rglob("*")} == before  # no half-written folder under another name
+        assert set(tmp_path.rglob("*")) == before  # no half-written folder under another name
         return message
 
     return run
