@@ -105,7 +105,7 @@ class _Zip(Source):
                 received=str(error),
                 todo="download it again",
             ) from error
-        members = [member for member in self._archive.infolist() if not member.is_dir()]
+        members = [member for member in self._archive.infolist() if not member.filename.endswith("/")]
         _check_members(members, root)
         super().__init__(root, [member.filename for member in members])
 
