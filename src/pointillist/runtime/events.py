@@ -1,0 +1,83 @@
+"""The event log of a run: one JSON line an event, read by the terminal, the report and the app alike."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pointillist.errors import PointillistError
+
+
+class EventLog:
+    """Append events to ``events.jsonl``; every line is complete or absent.
+
+    Kinds in use: ``start``, ``resume``, ``step`` (step, epoch, lr, loss, terms, seconds_left), ``validation``,
+    ``checkpoint``, ``warning``, ``stop``, ``end``.
+
+    Args:
+        path: the file; events are appended.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _drop_partial_line(path)
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, kind: str, **fields: Any) -> None:
+        """Append one event with the time of day.
+
+        Raises:
+            ValueError: if a field is not JSON.
+        """
+        line = json.dumps({"event": kind, "time": round(time.time(), 3), **fields}, allow_nan=False)
+        self._file.write(line + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> EventLog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_events(path: Path) -> Iterator[dict[str, Any]]:
+    """Every complete event of a log; a last line that is still being written is left out.
+
+    Raises:
+        PointillistError: if a complete line is not an event.
+    """
+    if not path.exists():
+        return
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], start=1):
+        try:
+            event = json.loads(line)
+            yield event | {"event": str(event["event"])}
+        except (ValueError, KeyError, TypeError) as error:
+            raise PointillistError(
+                "the event log is damaged",
+                where=f"{path}, line {number}",
+                expected="one JSON object with an 'event'",
+                received=line[:80],
+                todo="remove the line",
+            ) from error
+
+
+def _drop_partial_line(path: Path) -> None:
+    """Cut what a killed process left after the last complete line."""
+    if not path.exists():
+        return
+    data = path.read_bytes()
+    complete = data.rfind(b"\n") + 1
+    if complete != len(data):
+        with path.open("r+b") as file:
+            file.truncate(complete)

@@ -1,0 +1,1 @@
+"""The training loop: one loop for every method, resumable to the bit."""
