@@ -16,7 +16,7 @@ from pointillist.data.importers._common import Imported, check_agreement, nothin
 from pointillist.data.importers.acdc import DENSE_VALUES, SCRIBBLE_VALUES, SPEC
 from pointillist.data.source import Source, open_source
 from pointillist.data.split import acdc_folds
-from pointillist.errors import DamagedFileError, GeometryError, InputError
+from pointillist.errors import DamagedFileError, GeometryError, InputError, LabelError
 from pointillist.types import AnyArray, LabelMap
 
 _FILE = re.compile(r"(?P<case>(?P<group>patient\d{3})_frame\d{2})(_slice_(?P<slice>\d+))?\.h5")
@@ -104,7 +104,9 @@ def _labels(parts: list[dict[str, AnyArray]], key: str, values: dict[int, int], 
         raise GeometryError(
             f"image and {key} have different shapes", where=like.where, expected=like.array.shape, received=array.shape
         )
-    return translate(on_grid(array.astype(np.int32), like), values)
+    if (array != np.round(array)).any():
+        raise LabelError("a label image holds fractions", where=f"{like.where}, {key}", expected="whole numbers")
+    return translate(on_grid(array, like), values)
 
 
 def _stack(parts: list[AnyArray], where: Path) -> AnyArray:
@@ -134,7 +136,9 @@ def _read_file(source: Source, name: str) -> dict[str, AnyArray]:
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
             arrays = {key: _array(file, key, h5py, source.path(name)) for key in file if key in _KEYS}
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
+    except DamagedFileError:
+        raise
+    except Exception as error:  # OSError, KeyError, RuntimeError, ValueError, OverflowError …
         raise DamagedFileError(
             "the HDF5 file cannot be read to its end",
             where=source.path(name),
@@ -155,12 +159,13 @@ _KEYS = ("image", "label", "scribble")
 def _array(file: Any, key: str, h5py: Any, where: Path) -> AnyArray:
     """A dataset that really lies in this file: no link, no virtual or external storage."""
     inside = isinstance(file.get(key, getlink=True), h5py.HardLink) and isinstance(file[key], h5py.Dataset)
-    if not inside or file[key].is_virtual or file[key].external or file[key].nbytes > MAX_DECODED_BYTES:
+    own = inside and not file[key].is_virtual and not file[key].external and file[key].dtype.kind in "buif"
+    if not own or file[key].nbytes > MAX_DECODED_BYTES:
         raise DamagedFileError(
             "the HDF5 file does not hold its own data",
             where=f"{where}, {key}",
-            expected="a plain array of at most 4 GiB",
-            received="a link, a virtual or external dataset, or a larger one",
+            expected="a plain array of real numbers of at most 4 GiB",
+            received="a link, a virtual or external dataset, other values, or a larger one",
             todo="get the file from its original source",
         )
     return np.asarray(file[key])
