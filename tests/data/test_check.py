@@ -4,7 +4,6 @@ import shutil
 import nibabel as nib
 import numpy as np
 import pytest
-from tests.conftest import heart, save_nifti
 
 from pointillist.data.check import check_dataset
 from pointillist.data.dataset import Dataset
@@ -14,6 +13,7 @@ from pointillist.data.readers import read_label
 from pointillist.data.simulate.dataset import Settings, simulate_dataset
 from pointillist.data.writers import write_label
 from pointillist.types import Stroke
+from tests.conftest import heart, save_nifti
 
 CASE = "patient001_frame01"
 

@@ -7,12 +7,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tests.conftest import nuclei, png
-from tests.data.conftest import cuts
 
 from pointillist.data import source
 from pointillist.data.source import open_source
 from pointillist.errors import ArchiveError, DamagedFileError, InputError, PointillistError
+from tests.conftest import nuclei, png
+from tests.data.conftest import cuts
 
 IMAGE, MASKS = nuclei(0, 24)
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from tests.data.conftest import PICTURE, cuts, flips, outcome, png_chunk, raw_png, saved, tiff
 
 from pointillist.data.flat import encode_flat
 from pointillist.data.pixels import bounded
 from pointillist.data.readers import decode_image, decode_label
 from pointillist.errors import DamagedFileError, LabelError
+from tests.data.conftest import PICTURE, cuts, flips, outcome, png_chunk, raw_png, saved, tiff
 
 GREY = PICTURE[..., 0]
 DEEP = PICTURE.astype(np.uint16) * 257

@@ -6,11 +6,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from tests.conftest import heart
-from tests.data.conftest import cuts, flips
 
 from pointillist.data.importers.acdc_hdf5 import import_acdc_hdf5
 from pointillist.errors import PointillistError
+from tests.conftest import heart
+from tests.data.conftest import cuts, flips
 
 IMAGE, TRUTH, SCRIBBLE = (array[..., 0].T for array in heart((16, 14, 1)))
 NAME = "patient001_frame01_slice_{}.h5"

@@ -9,14 +9,14 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from tests.conftest import heart, nuclei, png, save_nifti
-from tests.data.conftest import PICTURE, saved, tiff
 
 from pointillist.cli.main import main
 from pointillist.data.dataset import Dataset
 from pointillist.data.importers.acdc import import_acdc
 from pointillist.data.importers.dsb2018 import import_dsb2018
 from pointillist.data.importers.folder import FolderOptions, import_folder
+from tests.conftest import heart, nuclei, png, save_nifti
+from tests.data.conftest import PICTURE, saved, tiff
 
 STEM = "patient021/patient021_frame12"
 

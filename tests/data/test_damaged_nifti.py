@@ -8,11 +8,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from tests.data.conftest import SPACING, VOLUME, cuts, flips, nifti_bytes, outcome
 
 from pointillist.data.compressed import MAX_DECODED_BYTES, gunzip, read_bytes
 from pointillist.data.readers import decode_image, decode_label, read_image
 from pointillist.errors import DamagedFileError, GeometryError, LabelError
+from tests.data.conftest import SPACING, VOLUME, cuts, flips, nifti_bytes, outcome
 
 NII, GZ = Path("case.nii"), Path("case.nii.gz")
 SOUND = nifti_bytes()

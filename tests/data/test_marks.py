@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.data.conftest import cuts
 
 from pointillist.data import marks as module
 from pointillist.data.label_health import label_health
 from pointillist.data.marks import Marks, raster_hash, read_marks, write_marks
 from pointillist.errors import DamagedFileError
 from pointillist.types import IGNORE, Stroke
+from tests.data.conftest import cuts
 
 coordinates = st.floats(-1e6, 1e6)
 texts = st.none() | st.text(max_size=20)

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image as Pillow
 from PIL import ImageOps, PngImagePlugin
-from tests.data.conftest import PICTURE, SPACING, VOLUME, nifti_bytes, png_chunk, raw_png, saved, tiff
 
 from pointillist.data.flat import encode_flat
 from pointillist.data.image import Grid, Image, same_grid
@@ -25,6 +24,7 @@ from pointillist.data.nifti import decode_nifti, encode_nifti
 from pointillist.data.readers import decode_image, decode_label, read_image, read_label, split_ending
 from pointillist.data.writers import write_image, write_label
 from pointillist.errors import GeometryError
+from tests.data.conftest import PICTURE, SPACING, VOLUME, nifti_bytes, png_chunk, raw_png, saved, tiff
 
 NII = Path("case.nii")
 GREY = PICTURE[..., 0]

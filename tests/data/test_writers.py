@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.data.conftest import PICTURE, nifti_bytes
 
 from pointillist.cli.main import main
 from pointillist.data import writers
@@ -23,6 +22,7 @@ from pointillist.data.nifti import encode_nifti
 from pointillist.data.readers import decode_image
 from pointillist.data.writers import atomic_write_bytes, write_image, write_json, write_label
 from pointillist.errors import InputError, LabelError
+from tests.data.conftest import PICTURE, nifti_bytes
 
 VOLUME = decode_image(nifti_bytes(), Path("a.nii"))
 

@@ -6,6 +6,7 @@ import hashlib
 import stat
 import zipfile
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from pointillist.data.compressed import MAX_DECODED_BYTES, read_bytes
@@ -71,23 +72,28 @@ def open_source(path: Path) -> Source:
     )
 
 
+def files_below(root: Path) -> Iterator[Path]:
+    """Every file of a folder and its folders, linked ones included, each folder once.
+
+    Real folders come first: what a link repeats is left out, whatever the links' names.
+    """
+    visited: set[Path] = set()
+    folders, links = [root], list[Path]()
+    while folders or links:
+        folder = folders.pop() if folders else links.pop(0)
+        if folder.resolve() in visited:
+            continue
+        visited.add(folder.resolve())
+        for entry in sorted(folder.iterdir()):
+            if entry.is_dir():
+                (links if entry.is_symlink() else folders).append(entry)
+            else:
+                yield entry
+
+
 class _Folder(Source):
     def __init__(self, root: Path) -> None:
-        names: list[str] = []
-        visited: set[Path] = set()
-        folders: list[Path] = [root]
-        links: list[Path] = []
-        while folders or links:  # real folders first: what a link repeats is then left out, whatever the links' names
-            folder = folders.pop() if folders else links.pop(0)
-            if folder.resolve() in visited:
-                continue
-            visited.add(folder.resolve())
-            for entry in sorted(folder.iterdir()):
-                if entry.is_dir():
-                    (links if entry.is_symlink() else folders).append(entry)
-                else:
-                    names.append(entry.relative_to(root).as_posix())
-        super().__init__(root, names)
+        super().__init__(root, [path.relative_to(root).as_posix() for path in files_below(root)])
 
     def _bytes(self, name: str) -> bytes:
         return read_bytes(self.root / name)

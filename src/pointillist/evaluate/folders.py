@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pointillist.data.readers import split_ending
+from pointillist.data.source import files_below
 from pointillist.errors import DatasetError, InputError
 from pointillist.evaluate.classes import find_classes
 
@@ -67,7 +67,7 @@ def pair_files(predictions: Path, reference: Path, *, instances: bool = False) -
             received="none",
             todo="name the folder that holds the files themselves",
         )
-    stems = _by_stem(path for folder in _reference_folders(reference, instances) for path in _files_below(folder))
+    stems = _by_stem(path for folder in _reference_folders(reference, instances) for path in files_below(folder))
     return _pair(cases, stems, predictions, reference)
 
 
@@ -109,19 +109,6 @@ def _by_stem(paths: Iterable[Path]) -> dict[str, list[Path]]:
         if ending and not stem.startswith(".") and not path.is_dir():
             stems[stem].append(path)
     return dict(stems)
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    """All files of a folder and its folders, linked ones included, each folder once."""
-    seen: set[str] = set()
-    for root, folders, names in os.walk(folder, followlinks=True):
-        folders.sort()
-        real = os.path.realpath(root)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        yield from (Path(root, name) for name in sorted(names))
 
 
 def _only(case: str, paths: list[Path], role: str) -> Path:

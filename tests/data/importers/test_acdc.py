@@ -8,13 +8,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from tests.conftest import heart, save_nifti
 
 from pointillist.data.dataset import Dataset
 from pointillist.data.importers.acdc import import_acdc
 from pointillist.data.importers.acdc_hdf5 import import_acdc_hdf5
 from pointillist.errors import DatasetError, GeometryError, InputError, LabelError
 from pointillist.types import IGNORE
+from tests.conftest import heart, save_nifti
 
 FILE = "patient001/patient001_frame01"
 

@@ -2,13 +2,13 @@ import zipfile
 
 import numpy as np
 import pytest
-from tests.conftest import nuclei, png
 
 from pointillist.data.dataset import Dataset
 from pointillist.data.importers.dsb2018 import import_dsb2018
 from pointillist.data.readers import read_label
 from pointillist.errors import GeometryError, InputError, LabelError
 from pointillist.types import IGNORE
+from tests.conftest import nuclei, png
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.conftest import save_nifti
 
 from pointillist.data.dataset import Dataset
 from pointillist.data.importers._pairing import find_cases
 from pointillist.data.importers.folder import FolderOptions, import_folder
 from pointillist.errors import InputError, LabelError
 from pointillist.types import IGNORE
+from tests.conftest import save_nifti
 
 GREY = np.arange(30, dtype=np.uint8).reshape(5, 6)
 COLOUR = np.stack([GREY, GREY + 1, GREY + 2], axis=-1)
