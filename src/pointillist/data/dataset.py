@@ -142,7 +142,7 @@ class Dataset:
             return []
         try:
             splits = [Split(tuple(fold["train"]), tuple(fold["val"])) for fold in json.loads(path.read_bytes())]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DatasetError(
                 "the folds cannot be understood",
                 where=path,
@@ -212,7 +212,7 @@ class Dataset:
 
     def read_marks(self, case: Case) -> Marks | None:
         """The strokes of a case, or None where none were saved."""
-        return read_marks(case.marks) if case.marks.exists() else None
+        return read_marks(case.marks) if case.marks.exists() or case.marks.is_symlink() else None
 
     def import_notes(self) -> list[str]:
         """What the import said about the whole dataset: rules applied, and how often. Empty without import.json.

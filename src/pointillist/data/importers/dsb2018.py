@@ -89,7 +89,7 @@ def _stated_subsets(source: Path) -> dict[str, str]:
     """Modality of an image id from subsets.csv in the folder, or beside the archive."""
     for path in (source / "subsets.csv", source.parent / "subsets.csv"):
         if path.is_file():
-            rows = csv.DictReader(io.StringIO(path.read_text()))
+            rows = csv.DictReader(io.StringIO(path.read_text("utf-8-sig", errors="replace")))
             if rows.fieldnames is None or not {"image_id", "subset"} <= set(rows.fieldnames):
                 raise InputError(
                     "subsets.csv cannot be understood",

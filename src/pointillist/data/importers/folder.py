@@ -215,7 +215,7 @@ def _group(case: str, pattern: str | None) -> str:
             received=case,
             todo="widen the pattern, for example 'patient\\d+'",
         )
-    return match[1] if match.groups() else match[0]
+    return (match[1] if match.groups() else None) or match[0]
 
 
 def _mapping(values: dict[int, int], spec: TaskSpec) -> list[str]:
