@@ -1,0 +1,32 @@
+"""Networks by name: what a run's settings and a shipped model say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+
+from pointillist.errors import InputError
+from pointillist.nets.network import SegmentationNet
+from pointillist.nets.unet import UNet
+
+NETS: dict[str, Callable[[int, int], SegmentationNet]] = {"unet": UNet}
+"""Constructors by name: channels of the image and number of classes in, network out."""
+
+
+def build_net(name: str, in_channels: int, classes: int) -> SegmentationNet:
+    """A new network with the weights that its constructor draws.
+
+    Args:
+        name: a key of :data:`NETS`.
+        in_channels: channels of the image.
+        classes: K, background included.
+
+    Raises:
+        InputError: if there is none of this name; the message proposes the nearest.
+    """
+    if name in NETS:
+        return NETS[name](in_channels, classes)
+    near = get_close_matches(name, NETS, n=1, cutoff=0.0)[0]
+    raise InputError(
+        "there is no such network", expected=", ".join(NETS), received=name, todo=f"did you mean '{near}'?"
+    )
