@@ -50,3 +50,14 @@ def test_the_metrics_page_names_every_metric():
     page = (ROOT / "docs" / "reference" / "metrics.md").read_text()
     for name in DEFINITIONS:
         assert f"`{name}`" in page
+
+
+def test_the_page_of_repairs_names_every_rule():
+    page = (ROOT / "docs" / "reference" / "repairs.md").read_text()
+    readers = (ROOT / "src" / "pointillist" / "data").glob("*.py")
+    importers = (ROOT / "src" / "pointillist" / "data" / "importers").glob("*.py")
+    rules = {
+        rule for path in (*readers, *importers) for rule in re.findall(r'"([a-z]+(?:-[a-z]+)*): ', path.read_text())
+    }
+    assert len(rules) > 15
+    assert [rule for rule in sorted(rules) if f"`{rule}`" not in page] == []

@@ -82,6 +82,12 @@ def test_hdf5_slices_are_recognised(tmp_path, capsys):
     assert "no spacing" in capsys.readouterr().out
 
 
+def test_acdc_in_two_forms_is_refused(acdc_folder, tmp_path, capsys):
+    (acdc_folder / "patient001_frame01_slice_1.h5").write_bytes(b"")
+    run("import", "acdc", acdc_folder, tmp_path / "A", code=1)
+    assert "holds ACDC twice" in capsys.readouterr().err
+
+
 def test_a_plain_folder(tmp_path, capsys):
     from tests.conftest import nuclei, png
 

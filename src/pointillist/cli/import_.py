@@ -38,14 +38,24 @@ def acdc(
 
     Example: pointillist import acdc ACDC/training Dataset027_ACDC --scribbles ACDC_scribbles
     """
-    from pointillist.data.importers.acdc import import_acdc
-    from pointillist.data.importers.acdc_hdf5 import import_acdc_hdf5
+    from pointillist.data.importers.acdc import holds_nifti, import_acdc
+    from pointillist.data.importers.acdc_hdf5 import holds_hdf5, import_acdc_hdf5
     from pointillist.data.source import open_source
+    from pointillist.errors import InputError
 
-    if any(name.endswith(".h5") for name in open_source(source).names):
+    files = open_source(source)
+    if not holds_hdf5(files):
+        _report(import_acdc(source, dataset, scribbles=scribbles, header_rule=header_rule), json)
+    elif not holds_nifti(files):
         _report(import_acdc_hdf5(source, dataset), json)
     else:
-        _report(import_acdc(source, dataset, scribbles=scribbles, header_rule=header_rule), json)
+        raise InputError(
+            "the source holds ACDC twice",
+            where=source,
+            expected="NIfTI files or HDF5 files",
+            received="both",
+            todo="name the folder that holds only one of them",
+        )
 
 
 @app.command()

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from pointillist.data.dataset import Dataset
 from pointillist.data.importers.acdc import import_acdc
 from pointillist.data.importers.acdc_hdf5 import import_acdc_hdf5
-from pointillist.errors import DatasetError, GeometryError, InputError, LabelError
+from pointillist.errors import DamagedFileError, DatasetError, GeometryError, InputError, LabelError
 from pointillist.types import IGNORE
 from tests.conftest import heart, save_nifti
 
@@ -189,6 +189,38 @@ class TestHdf5:
         with pytest.raises(GeometryError, match="different shapes"):
             import_acdc_hdf5(hdf5_folder, target)
         assert not target.exists()
+
+    def test_a_missing_slice_is_refused(self, hdf5_folder, target):
+        (hdf5_folder / "ACDC_training_slices" / "patient001_frame01_slice_4.h5").unlink()
+        with pytest.raises(DatasetError, match="lacks slices") as error:
+            import_acdc_hdf5(hdf5_folder, target)
+        assert "[4]" in error.value.received
+
+    def test_the_same_slice_twice_is_refused(self, hdf5_folder, target):
+        folder = hdf5_folder / "ACDC_training_slices"
+        shutil.copytree(folder, hdf5_folder / "copy")
+        with pytest.raises(DatasetError, match="two files claim"):
+            import_acdc_hdf5(hdf5_folder, target)
+
+    def test_a_scribble_on_some_slices_alone_is_refused(self, hdf5_folder, target):
+        with h5py.File(hdf5_folder / "ACDC_training_slices" / "patient001_frame01_slice_4.h5", "a") as file:
+            del file["scribble"]
+        with pytest.raises(DamagedFileError, match="some have none"):
+            import_acdc_hdf5(hdf5_folder, target)
+
+    def test_an_array_that_was_never_written_is_refused(self, tmp_path, target):
+        (tmp_path / "v").mkdir()
+        with h5py.File(tmp_path / "v" / "patient003_frame01.h5", "w") as file:
+            file.create_dataset("image", (400, 500, 500), "f4", chunks=True)
+        with pytest.raises(DamagedFileError, match="does not hold its own data"):
+            import_acdc_hdf5(tmp_path / "v", target)
+
+    def test_the_official_test_patients_are_held_out(self, tmp_path, target):
+        (tmp_path / "v").mkdir()
+        with h5py.File(tmp_path / "v" / "patient101_frame01.h5", "w") as file:
+            file["image"] = np.zeros((3, 5, 6))
+        done = import_acdc_hdf5(tmp_path / "v", target)
+        assert (done.training, done.testing, done.folds) == (0, 1, 0)
 
     def test_a_label_of_another_shape_is_refused(self, tmp_path, target):
         (tmp_path / "v").mkdir()

@@ -62,6 +62,13 @@ def test_a_subset_list_without_its_columns_is_refused(dsb_zip, target):
         import_dsb2018(dsb_zip, target)
 
 
+def test_a_modality_that_is_not_known_is_named(dsb_zip, target):
+    (dsb_zip.parent / "subsets.csv").write_text("image_id,subset\nid0,Bright\nid1\n")
+    with pytest.raises(InputError, match="not known") as error:
+        import_dsb2018(dsb_zip, target)
+    assert "Bright" in error.value.received
+
+
 def test_a_modality_that_is_not_there_is_refused(tmp_path, target):
     archive = write(tmp_path, {"a/images/a.png": nuclei(0)[0], "a/masks/m.png": np.eye(64, dtype=np.uint8)})
     with pytest.raises(InputError, match="no image of this modality"):

@@ -131,6 +131,13 @@ def test_subfolders_are_part_of_the_name(source, target):
         ({"images/a.png": GREY, "labels/a.png": LABEL}, {"images": "raw"}, InputError, "holds no image"),
         ({"images/a.png": GREY, "labels/a.png": GREY + 9}, {"classes": ("a=b=c",)}, InputError, "cannot be understood"),
         ({"images/a.png": GREY, "labels/a.png": LABEL}, {"classes": ("x", "7=y")}, LabelError, "no class has"),
+        ({"images/a.png": GREY, "labels/a.png": LABEL}, {"classes": ("0=x", "0=y")}, InputError, "the same value"),
+        (
+            {"images/a.png": GREY, "labels/a.png": LABEL},
+            {"classes": ("x", "y"), "unlabelled": 1},
+            InputError,
+            "mean unlabelled",
+        ),
         ({"images/a.png": GREY, "labels/a.png": LABEL}, {"group": "("}, InputError, "regular expression"),
         ({"images/a.png": GREY, "labels/a.png": LABEL}, {"group": "zz"}, InputError, "does not match every case"),
         ({"images/a.png": GREY, "images/b.nii": GREY[..., None]}, {}, InputError, "cannot be one dataset"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from pointillist.data.builder import DatasetBuilder, NewCase
 from pointillist.data.image import HeaderRule
@@ -71,6 +72,16 @@ def import_acdc(
     return Imported(target, len(groups), len(images) - len(groups), marked, len(splits), summary)
 
 
+def side_of(group: str) -> Literal["Tr", "Ts"]:
+    """``Ts`` for the patients of the official test set, which no fold trains on."""
+    return "Tr" if int(group.removeprefix("patient")) <= LAST_TRAINING_PATIENT else "Ts"
+
+
+def holds_nifti(source: Source) -> bool:
+    """Whether a source holds ACDC as NIfTI files."""
+    return any(_FILE.fullmatch(PurePosixPath(name).name) for name in source.names)
+
+
 def _by_case(source: Source, kind: str) -> dict[str, str]:
     matches = [(_FILE.fullmatch(PurePosixPath(name).name), name) for name in source.names]
     return one_file_each(((m["case"], name) for m, name in matches if m and (m["kind"] or "") == kind), source)
@@ -99,7 +110,7 @@ def _read_case(
         group=group,
         base=base,
         dense=dense,
-        side="Tr" if int(group.removeprefix("patient")) <= LAST_TRAINING_PATIENT else "Ts",
+        side=side_of(group),
         files={**reader.files, **marks_reader.files},
         notes=(*reader.notes, *marks_reader.notes),
     )

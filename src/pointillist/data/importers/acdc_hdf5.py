@@ -12,11 +12,18 @@ import numpy as np
 from pointillist.data.builder import DatasetBuilder, NewCase
 from pointillist.data.compressed import MAX_DECODED_BYTES
 from pointillist.data.image import Grid, Image
-from pointillist.data.importers._common import Imported, check_agreement, nothing_found, on_grid, translate
-from pointillist.data.importers.acdc import DENSE_VALUES, SCRIBBLE_VALUES, SPEC
+from pointillist.data.importers._common import (
+    Imported,
+    check_agreement,
+    nothing_found,
+    on_grid,
+    one_file_each,
+    translate,
+)
+from pointillist.data.importers.acdc import DENSE_VALUES, SCRIBBLE_VALUES, SPEC, side_of
 from pointillist.data.source import Source, open_source
 from pointillist.data.split import acdc_folds
-from pointillist.errors import DamagedFileError, GeometryError, InputError, LabelError
+from pointillist.errors import DamagedFileError, DatasetError, GeometryError, InputError, LabelError
 from pointillist.types import AnyArray, LabelMap
 
 _FILE = re.compile(r"(?P<case>(?P<group>patient\d{3})_frame\d{2})(_slice_(?P<slice>\d+))?\.h5")
@@ -47,21 +54,37 @@ def import_acdc_hdf5(source: Path, target: Path) -> Imported:
             new = _read_case(case, names, files)
             marked += new.base is not None
             builder.add(new)
-        splits = acdc_folds(builder.training_groups())
+        groups = builder.training_groups()
+        splits = acdc_folds(groups) if groups else []
         builder.finish(splits, (_NOTE,))
-    return Imported(target, len(cases), 0, marked, len(splits), (_NOTE,))
+    return Imported(target, len(groups), len(cases) - len(groups), marked, len(splits), (_NOTE,))
+
+
+def holds_hdf5(source: Source) -> bool:
+    """Whether a source holds ACDC as HDF5 files."""
+    return any(_FILE.fullmatch(PurePosixPath(name).name) for name in source.names)
 
 
 def _files_by_case(source: Source) -> dict[str, list[str]]:
+    matches = [(match, name) for name in source.names if (match := _FILE.fullmatch(PurePosixPath(name).name))]
+    volumes = one_file_each(((m["case"], name) for m, name in matches if m["slice"] is None), source)
+    numbered = one_file_each(((f"{m['case']} {int(m['slice'])}", name) for m, name in matches if m["slice"]), source)
     slices: dict[str, dict[int, str]] = {}
-    volumes: dict[str, list[str]] = {}
-    for name in source.names:
-        match = _FILE.fullmatch(PurePosixPath(name).name)
-        if match and match["slice"] is not None:
-            slices.setdefault(match["case"], {})[int(match["slice"])] = name
-        elif match:
-            volumes.setdefault(match["case"], []).append(name)
-    return volumes | {case: [numbered[n] for n in sorted(numbered)] for case, numbered in slices.items()}
+    for key, name in numbered.items():
+        case, number = key.split()
+        slices.setdefault(case, {})[int(number)] = name
+    for case, of_case in slices.items():
+        missing = sorted(set(range(min(of_case), max(of_case))) - of_case.keys())
+        if missing:
+            raise DatasetError(
+                "a volume lacks slices",
+                where=f"{source.root}, {case}",
+                expected=f"slices {min(of_case)} … {max(of_case)}",
+                received=f"all but {missing}",
+                todo="complete the copy",
+            )
+    stacks = {case: [of_case[number] for number in sorted(of_case)] for case, of_case in slices.items()}
+    return {case: [name] for case, name in volumes.items()} | stacks
 
 
 def _read_case(case: str, names: list[str], source: Source) -> NewCase:
@@ -77,6 +100,7 @@ def _read_case(case: str, names: list[str], source: Source) -> NewCase:
         group=case.split("_")[0],
         base=base,
         dense=dense,
+        side=side_of(case.split("_")[0]),
         files={name: source.hashes[name] for name in names},
         notes=(_NOTE,),
     )
@@ -97,8 +121,17 @@ def _image(parts: list[AnyArray], where: Path) -> Image:
 
 
 def _labels(parts: list[dict[str, AnyArray]], key: str, values: dict[int, int], like: Image) -> LabelMap | None:
-    if not all(key in part for part in parts):
+    having = sum(key in part for part in parts)
+    if having == 0:
         return None
+    if having < len(parts):
+        raise DamagedFileError(
+            f"some slices of a volume have a {key} and some have none",
+            where=like.where,
+            expected=f"{len(parts)} slices with one",
+            received=having,
+            todo="complete the copy",
+        )
     array = _stack([part[key] for part in parts], Path(like.where))
     if array.shape != like.array.shape:
         raise GeometryError(
@@ -153,6 +186,7 @@ def _read_file(source: Source, name: str) -> dict[str, AnyArray]:
     return arrays
 
 
+_DEEPEST_RATIO = 1100  # deflate cannot do better than 1032:1; what was never written is no image
 _KEYS = ("image", "label", "scribble")
 
 
@@ -160,7 +194,7 @@ def _array(file: Any, key: str, h5py: Any, where: Path) -> AnyArray:
     """A dataset that really lies in this file: no link, no virtual or external storage."""
     inside = isinstance(file.get(key, getlink=True), h5py.HardLink) and isinstance(file[key], h5py.Dataset)
     own = inside and not file[key].is_virtual and not file[key].external and file[key].dtype.kind in "buif"
-    if not own or file[key].nbytes > MAX_DECODED_BYTES:
+    if not own or file[key].nbytes > min(MAX_DECODED_BYTES, _DEEPEST_RATIO * file[key].id.get_storage_size()):
         raise DamagedFileError(
             "the HDF5 file does not hold its own data",
             where=f"{where}, {key}",

@@ -97,7 +97,16 @@ def _stated_subsets(source: Path) -> dict[str, str]:
                     expected="columns image_id, subset",
                     received=rows.fieldnames,
                 )
-            return {row["image_id"]: row["subset"] for row in rows}
+            stated = {row["image_id"]: row["subset"] for row in rows}
+            unknown = {str(word) for word in stated.values()} - {"BF", "Fluo"}
+            if unknown:
+                raise InputError(
+                    "subsets.csv names a modality that is not known",
+                    where=path,
+                    expected="BF or Fluo",
+                    received=sorted(unknown)[:5],
+                )
+            return stated
     return {}
 
 

@@ -141,6 +141,13 @@ def _task(survey: _Survey, options: FolderOptions, source: Source) -> tuple[dict
         named = {0: "background", 1: "object"} | named
     spec = TaskSpec(tuple(named[value] for value in sorted(named)), channels)
     values = {value: index for index, value in enumerate(sorted(named))}
+    if options.unlabelled in values:
+        raise InputError(
+            "one value cannot be a class and mean unlabelled",
+            expected="an --unlabelled value that no class has",
+            received=f"{options.unlabelled}, which is also {named[options.unlabelled]}",
+            todo="check both options",
+        )
     if options.unlabelled is not None:
         values[options.unlabelled] = IGNORE
     return values, spec
@@ -151,13 +158,16 @@ def _named(classes: Sequence[str]) -> dict[int, str]:
     for index, entry in enumerate(classes):
         value, equals, name = entry.rpartition("=")
         try:
-            named[int(value) if equals else index] = name.strip()
+            number = int(value) if equals else index
         except ValueError as error:
             raise InputError(
                 "a class cannot be understood",
                 expected="value=name pairs, or names alone: --classes 0=background,255=nucleus",
                 received=entry,
             ) from error
+        if number in named:
+            raise InputError("two classes have the same value", received=f"{number}={named[number]} and {entry}")
+        named[number] = name.strip()
     return named
 
 
