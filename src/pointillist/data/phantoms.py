@@ -117,8 +117,8 @@ class _Anatomy:
     def of(cls, rng: np.random.Generator) -> _Anatomy:
         return cls(
             centre=(rng.uniform(0.44, 0.56), rng.uniform(0.46, 0.58)),
-            radius=rng.uniform(0.15, 0.20),
-            wall=rng.uniform(0.28, 0.40),
+            radius=rng.uniform(0.17, 0.21),
+            wall=rng.uniform(0.24, 0.32),
             squeeze=rng.uniform(0.86, 1.0),
             angle=rng.uniform(-0.5, 0.5),
             crescent=rng.uniform(1.15, 1.5),
@@ -153,12 +153,12 @@ def _slice(anatomy: _Anatomy, shape: tuple[int, int], depth: float, contracted: 
 
 def _outer(anatomy: _Anatomy, depth: float) -> float:
     """Radius of the ring's outer border: the heart narrows to the apex."""
-    return anatomy.radius * float(np.sqrt(1 - 0.75 * depth**2))
+    return anatomy.radius * float(np.sqrt(1 - 0.7 * depth**2))
 
 
 def _heart(anatomy: _Anatomy, y: Floats, x: Floats, depth: float, contracted: bool) -> tuple[Mask, Mask, Mask]:
     outer = _outer(anatomy, depth) * (0.95 if contracted else 1.0)
-    wall = anatomy.wall * (1.5 if contracted else 1.0)
+    wall = anatomy.wall * (1.4 if contracted else 1.0)
     distance = np.hypot(y, x * anatomy.squeeze)
     disc, whole = distance < outer * (1 - wall), distance < outer
     reach = outer * anatomy.crescent * (0.75 if contracted else 1.0) * (1 - 0.35 * depth)
