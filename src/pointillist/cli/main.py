@@ -9,9 +9,13 @@ import typer
 
 import pointillist
 from pointillist.cli import import_
+from pointillist.cli.cache import cache
 from pointillist.cli.check import check
 from pointillist.cli.evaluate import evaluate
+from pointillist.cli.methods import methods
+from pointillist.cli.predict import predict
 from pointillist.cli.simulate import simulate
+from pointillist.cli.train import train
 from pointillist.errors import PointillistError
 
 app = typer.Typer(
@@ -22,9 +26,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(import_.app, name="import")
-app.command()(simulate)
-app.command()(check)
-app.command()(evaluate)
+for command in (simulate, check, cache, methods, train, predict, evaluate):
+    app.command()(command)
 
 
 def _version(value: bool) -> None:

@@ -43,7 +43,7 @@ def predict(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Processor threads; default: all cores.", show_default=False)
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Slices or tiles at once; bounds memory.")] = 16,
+    batch: Annotated[int, typer.Option(min=1, help="Slices or tiles at once; bounds memory.")] = 8,
     header_rule: Annotated[
         Literal["auto", "pixdim", "affine"],
         typer.Option(help="Which side of a contradictory NIfTI header to believe."),

@@ -1,0 +1,141 @@
+"""``pointillist train``: a method learns from marks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pointillist.train.trainer import Progress
+
+
+def train(
+    dataset: Annotated[Path, typer.Argument(help="The dataset to learn from.", show_default=False)],
+    run: Annotated[Path, typer.Argument(help="The folder of the run.", show_default=False)],
+    method: Annotated[str, typer.Option(help="See `pointillist methods`.")] = "pce",
+    fold: Annotated[
+        int | None, typer.Option(min=1, help="Hold out this fold; 1 is the papers' first.", show_default=False)
+    ] = None,
+    iterations: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 1500,
+    size: Annotated[int, typer.Option(min=16, help="Rows and columns of a training image.")] = 128,
+    batch: Annotated[int | None, typer.Option(min=1, help="Images a step; default: the method's.")] = None,
+    net: Annotated[str, typer.Option(help="Network.")] = "unet",
+    seed: Annotated[int, typer.Option(help="Decides everything random.")] = 1,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
+    precision: Annotated[
+        Literal["auto", "32-true", "bf16-mixed"], typer.Option(help="auto: bf16 where the hardware has it.")
+    ] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="Default: idle cores.", show_default=False)] = None,
+    select: Annotated[
+        Literal["last", "marks"], typer.Option(help="Keep the last iterate, or the best on held-out marks.")
+    ] = "last",
+    recalibrate_bn: Annotated[
+        bool, typer.Option("--recalibrate-bn", help="Re-estimate BatchNorm statistics before saving.")
+    ] = False,
+    augmentation: Annotated[str, typer.Option(help="none, acdc, chaos or cells.")] = "acdc",
+    normalisation: Annotated[
+        Literal["acdc", "minmax", "unit", "imagenet"], typer.Option(help="Of intensities.")
+    ] = "acdc",
+    grid: Annotated[
+        Literal["zoom0", "bilinear", "area", "native"], typer.Option(help="How slices get their size.")
+    ] = "zoom0",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of the method, key=value.", show_default=False)
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run from its last checkpoint.")] = False,
+) -> None:
+    """Train a method on a dataset's marks; dense truth of training cases is never read (but by the `full` bound).
+
+    Example: pointillist train Dataset027_ACDC runs/gated --method gated_crf --fold 1 --set start=0.3
+    """
+    from pointillist.methods import method_named
+    from pointillist.train.plan import Plan, best_precision, idle_threads
+    from pointillist.train.run import resume as go_on
+    from pointillist.train.run import train as start
+    from pointillist.train.trainer import Stopped
+
+    try:
+        with _progress() as show:
+            if resume:
+                go_on(run, on_progress=show)
+                return
+            where = _device(device)
+            recipe = method_named(method).recipe
+            plan = Plan(
+                dataset=str(dataset.resolve()),
+                method=method,
+                settings=_pairs(settings or []),
+                fold=fold,
+                iterations=iterations,
+                size=size,
+                batch=batch or recipe.batch,
+                net=net,
+                seed=seed,
+                device=where,
+                precision=best_precision(where) if precision == "auto" else precision,
+                threads=threads or idle_threads(),
+                select=select,
+                recalibrate_bn=recalibrate_bn,
+                augmentation=augmentation,
+                normalisation=normalisation,
+                grid=grid,
+                recipe=recipe,
+            )
+            start(plan, run, on_progress=show)
+    except Stopped:
+        typer.echo(f"stopped and saved; go on with: pointillist train {dataset} {run} --resume", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"Model: {run}\nNext: pointillist predict {run} {dataset} predictions")
+
+
+def _pairs(entries: list[str]) -> dict[str, str]:
+    from pointillist.errors import InputError
+
+    pairs = dict(entry.partition("=")[::2] for entry in entries)
+    for key, value in pairs.items():
+        if not key or not value:
+            raise InputError(
+                "a setting needs a key and a value", expected="--set weight=0.1", received=f"{key}={value}"
+            )
+    return pairs
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+class _progress:  # noqa: N801 - a context manager, used as a verb
+    """A bar on a terminal; elsewhere a line every tenth of the run."""
+
+    def __enter__(self) -> Callable[[Progress], None]:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        console = Console(stderr=True)
+        columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+        self._bar = Bar(*columns, console=console, disable=not console.is_terminal)
+        self._task = self._bar.add_task("", total=None)
+        self._tenth = -1
+        self._bar.start()
+        return self._show
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def _show(self, progress: Progress) -> None:
+        terms = "  ".join(f"{name} {value:.4f}" for name, value in progress.terms.items())
+        self._bar.update(self._task, completed=progress.step, total=progress.total, description=terms)
+        tenth = progress.step * 10 // progress.total
+        if self._bar.disable and tenth != self._tenth:
+            self._tenth = tenth
+            minutes = progress.seconds_left / 60
+            typer.echo(f"step {progress.step} of {progress.total}, {minutes:.1f} min left  {terms}", err=True)

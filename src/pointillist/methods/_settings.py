@@ -1,0 +1,112 @@
+"""Settings of methods: read from their signatures, checked before any training starts."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from pointillist.errors import InputError
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The closed range of a setting, written as ``Annotated[float, Bounds(0, 1)]``."""
+
+    low: float = -math.inf
+    high: float = math.inf
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One keyword argument of a method.
+
+    Attributes:
+        name: the paper's symbol.
+        kind: ``int``, ``float``, ``bool`` or ``str``.
+        default: the paper's value.
+        low: smallest value, None without one.
+        high: largest value, None without one.
+        choices: the values of a choice, else empty.
+    """
+
+    name: str
+    kind: str
+    default: Any
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...]
+
+
+_KINDS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
+
+
+def settings_of(function: Callable[..., Any]) -> dict[str, Setting]:
+    """The keyword-only arguments of a constructor as settings, by name."""
+    hints = get_type_hints(function, include_extras=True)
+    keywords = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    return {p.name: _setting(p.name, hints[p.name], p.default) for p in keywords}
+
+
+def checked_settings(method: str, settings: Mapping[str, Setting], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the user gave, converted and checked.
+
+    Args:
+        method: its name, for messages.
+        settings: what it takes.
+        given: values by key; texts (as on a command line) are converted.
+
+    Raises:
+        InputError: for an unknown key, naming the nearest one, a value of another kind, or one out of range.
+    """
+    for key in given:
+        if key not in settings:
+            near = get_close_matches(key, settings, n=1, cutoff=0.0)
+            raise InputError(
+                f"method {method} has no such setting",
+                expected=", ".join(settings) or "no settings",
+                received=key,
+                todo=f"did you mean '{near[0]}'?" if near else "remove it",
+            )
+    return {key: _convert(method, settings[key], value) for key, value in given.items()}
+
+
+def _setting(name: str, hint: Any, default: Any) -> Setting:
+    bounds = Bounds()
+    if hasattr(hint, "__metadata__"):
+        bounds = next((extra for extra in hint.__metadata__ if isinstance(extra, Bounds)), bounds)
+        hint = get_args(hint)[0]
+    choices = tuple(get_args(hint)) if get_origin(hint) is Literal else ()
+    kind = "str" if choices else hint.__name__
+    low, high = (None if math.isinf(limit) else limit for limit in (bounds.low, bounds.high))
+    return Setting(name, kind, default, low, high, choices)
+
+
+def _convert(method: str, setting: Setting, value: Any) -> Any:
+    kind = _KINDS[setting.kind]
+    try:
+        parsed = json.loads(value.lower()) if isinstance(value, str) and kind is not str else value
+    except ValueError:
+        parsed = value
+    if kind is float and isinstance(parsed, int) and not isinstance(parsed, bool):
+        parsed = float(parsed)
+    fits = type(parsed) is kind and (not setting.choices or parsed in setting.choices)
+    low, high = (
+        (-math.inf if setting.low is None else setting.low),
+        (math.inf if setting.high is None else setting.high),
+    )
+    if fits and (kind in (str, bool) or low <= parsed <= high):
+        return parsed
+    expected = " or ".join(setting.choices) or setting.kind
+    if not setting.choices and (low, high) != (-math.inf, math.inf):
+        expected += f" in {low:g} … {high:g}"
+    raise InputError(
+        f"a setting of method {method} has a value it cannot have",
+        where=setting.name,
+        expected=expected,
+        received=value,
+    )

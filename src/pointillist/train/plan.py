@@ -1,0 +1,175 @@
+"""Everything that decides a run, resolved before it starts and written to run.json."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+import pointillist
+from pointillist.data.cache.grids import GridName
+from pointillist.data.cache.normalise import NormalisationName
+from pointillist.data.compressed import read_bytes
+from pointillist.data.dataset import Dataset
+from pointillist.data.split import Split, held_out
+from pointillist.data.writers import write_json
+from pointillist.errors import InputError
+from pointillist.methods import Recipe
+
+_SELECTION_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training run.
+
+    Attributes:
+        dataset: folder of the dataset.
+        method: name of the method.
+        settings: of the method, where they differ from its defaults.
+        fold: counted from 1 as in the papers; None trains on every training case.
+        iterations: optimiser steps.
+        size: rows and columns of a training image.
+        batch: images a step.
+        net: name of the network.
+        seed: of everything.
+        device: ``cpu``, ``cuda`` …
+        precision: ``32-true`` or ``bf16-mixed``.
+        threads: of the processor.
+        select: ``last`` keeps the last iterate, ``marks`` the best by partial cross-entropy on held-out marks.
+        recalibrate_bn: re-estimate BatchNorm statistics without dropout before validation and saving.
+        augmentation: its name.
+        normalisation: of intensities, by name.
+        grid: how slices get their size, by name.
+        recipe: how the method is optimised.
+        checkpoint_every: optimiser steps between checkpoints.
+        validate_every: optimiser steps between validations on held-out marks.
+    """
+
+    dataset: str
+    method: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    fold: int | None = None
+    iterations: int = 1500
+    size: int = 128
+    batch: int = 12
+    net: str = "unet"
+    seed: int = 1
+    device: str = "cpu"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    threads: int = 1
+    select: Literal["last", "marks"] = "last"
+    recalibrate_bn: bool = False
+    augmentation: str = "acdc"
+    normalisation: NormalisationName = "acdc"
+    grid: GridName = "zoom0"
+    recipe: Recipe = field(default_factory=Recipe)
+    checkpoint_every: int = 500
+    validate_every: int = 250
+
+    def __post_init__(self) -> None:
+        for name in ("iterations", "batch", "threads", "checkpoint_every", "validate_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1", received=getattr(self, name))
+
+
+def write_plan(run: Path, plan: Plan, details: dict[str, Any]) -> None:
+    """Write ``run.json``: the plan, and what it ran on."""
+    machine = {
+        "pointillist": pointillist.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "accelerator": torch.cuda.get_device_name() if plan.device.startswith("cuda") else None,
+    }
+    write_json(run / "run.json", {"format": 1, "plan": asdict(plan), "machine": machine, **details})
+
+
+def read_plan(run: Path) -> Plan:
+    """The plan of a run that was started.
+
+    Raises:
+        InputError: if there is none, or it cannot be understood.
+    """
+    if not (run / "run.json").is_file():
+        raise InputError(
+            "there is no run to resume",
+            where=run,
+            expected="run.json",
+            received="none",
+            todo="start it without --resume",
+        )
+    try:
+        content = TypeAdapter(dict[str, Any]).validate_json(read_bytes(run / "run.json"))
+        return TypeAdapter(Plan).validate_python(content.get("plan"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(
+            "run.json cannot be understood",
+            where=f"{run / 'run.json'}, field {'.'.join(map(str, first['loc']))}",
+            received=first["msg"],
+            todo="start the run anew in another folder",
+        ) from error
+
+
+def split_of(plan: Plan, dataset: Dataset) -> tuple[Split, tuple[str, ...]]:
+    """Which cases a run trains on, and which it selects on.
+
+    Args:
+        plan: names the fold and the selection.
+        dataset: the cases.
+
+    Returns:
+        The fold (``val`` is what training never sees), and the case ids held out of ``train`` for selection.
+
+    Raises:
+        InputError: if the dataset has no such fold, or nothing to train on.
+    """
+    everyone = tuple(case.id for case in dataset.training)
+    fold = Split(everyone, ())
+    if plan.fold is not None:
+        folds = dataset.splits()
+        if not 1 <= plan.fold <= len(folds):
+            raise InputError(
+                "the dataset has no such fold",
+                where=dataset.root,
+                expected=f"--fold 1 … {len(folds)}" if folds else "no --fold: the dataset has no splits_final.json",
+                received=plan.fold,
+            )
+        fold = folds[plan.fold - 1]
+    if not fold.train:
+        raise InputError("there is nothing to train on", where=dataset.root, received=f"fold {plan.fold}")
+    if plan.select == "last":
+        return fold, ()
+    groups = {case.id: case.group for case in dataset.training if case.id in set(fold.train)}
+    selection = held_out(groups, _SELECTION_SHARE, plan.seed)
+    return replace(fold, train=selection.train), selection.val
+
+
+def processor() -> str:
+    """The processor's model name."""
+    info = Path("/proc/cpuinfo")
+    names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    return names[0].partition(":")[2].strip() if names else platform.processor() or platform.machine()
+
+
+def best_precision(device: str) -> Literal["32-true", "bf16-mixed"]:
+    """``bf16-mixed`` where the hardware computes in it, else full precision."""
+    if device.startswith("cuda"):
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
+    info = Path("/proc/cpuinfo")
+    flags = info.read_text() if info.exists() else ""
+    return "bf16-mixed" if "avx512_bf16" in flags or "amx_bf16" in flags else "32-true"
+
+
+def idle_threads() -> int:
+    """Physical cores, fewer when the machine is busy: threads that wait for each other are slower than one."""
+    cores = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    busy = round(os.getloadavg()[0]) if hasattr(os, "getloadavg") else 0
+    return max(1, cores - busy) if busy < cores else 1
