@@ -44,7 +44,6 @@ class TargetStore:
         self._current: dict[str, AnyArray] = {}
         self._held: list[int] = []
         self._index: _Index = {}
-        self._spool: io.BufferedRandom | None = None
 
     def put(self, name: str, soft: Tensor, weight: Tensor) -> None:
         """Set the target of one slice, which the next :meth:`commit` makes visible.
@@ -66,14 +65,13 @@ class TargetStore:
             )
         maps = torch.cat([soft.detach().float(), weight.detach().float()[None]]).cpu().numpy()
         stored = np.round(np.clip(maps, 0, 1) * 255) if self._kind == np.uint8 else maps
-        if self._spool is None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._spool = self._pending(rank()).open("w+b")
+        self._folder.mkdir(parents=True, exist_ok=True)
         earlier = self._index.get(name)
-        again = earlier is not None and earlier[1] == maps.shape
-        offset = earlier[0] if earlier is not None and again else self._spool.seek(0, io.SEEK_END)
-        self._spool.seek(offset)
-        self._spool.write(stored.astype(self._kind).data)
+        with self._pending(rank()).open("r+b" if self._index else "wb") as spool:
+            end = spool.seek(0, io.SEEK_END)
+            offset = earlier[0] if earlier is not None and earlier[1] == maps.shape else end
+            spool.seek(offset)
+            spool.write(stored.astype(self._kind).data)
         self._index[name] = offset, (maps.shape[0], maps.shape[1], maps.shape[2])
 
     def get(self, ids: Sequence[str]) -> tuple[Tensor, Tensor] | None:
@@ -107,8 +105,6 @@ class TargetStore:
         Returns:
             The number of the new generation.
         """
-        if self._spool is not None:
-            self._spool.flush()
         indices = _of_all(self._index)
         self.generation += 1
         if rank() == 0:
@@ -116,10 +112,7 @@ class TargetStore:
         _wait()
         self._current = self._open(self.generation)
         self._index = {}
-        if self._spool is not None:
-            self._spool.close()
-            self._pending(rank()).unlink()
-            self._spool = None
+        self._pending(rank()).unlink(missing_ok=True)
         return self.generation
 
     def state(self) -> dict[str, int]:
@@ -190,9 +183,9 @@ class TargetStore:
 def _split(flat: AnyArray, meta: Mapping[str, Any]) -> dict[str, AnyArray]:
     """One view a slice of the maps that lie one after the other."""
     shapes: NDArray[np.int64] = np.array(meta["shapes"], dtype=np.int64).reshape(-1, 3)
-    ends = np.cumsum(shapes.prod(axis=1)).tolist()
-    begins = [0, *ends[:-1]]
-    rows = zip(meta["ids"], begins, ends, shapes.tolist(), strict=True)
+    lengths = shapes.prod(axis=1)
+    ends = np.cumsum(lengths)
+    rows = zip(meta["ids"], (ends - lengths).tolist(), ends.tolist(), shapes.tolist(), strict=True)
     return {name: flat[begin:end].reshape(shape) for name, begin, end, shape in rows}
 
 

@@ -34,8 +34,7 @@ class Geometry:
         matrix: ``(b, 2, 2)`` from frame to native, about the two centres.
         frame_centre: ``(b, 2)`` row, column in the frame.
         native_centre: ``(b, 2)`` what lies there, in the native slice.
-        frame_rows: ``(b, h)`` frame coordinate of every row of the batch.
-        frame_columns: ``(b, w)`` and of every column.
+        size: rows and columns of the batch.
         out_place: ``(b, 2, 2)`` factor and shift, per axis, from frame to batch coordinates.
         in_place: ``(b, 2, 2)`` factor and shift, per axis, from native to cached coordinates.
         native: ``(b, 2)`` rows and columns of the native slice.
@@ -46,8 +45,7 @@ class Geometry:
     matrix: Floats
     frame_centre: Floats
     native_centre: Floats
-    frame_rows: Floats
-    frame_columns: Floats
+    size: tuple[int, int]
     out_place: Floats
     in_place: Floats
     native: NDArray[np.int64]
@@ -58,7 +56,7 @@ class Geometry:
 
         Args:
             device: where to compute it.
-            smooth: keep fractions of native pixels, for linear interpolation.
+            smooth: leave out the roundings to native pixels, for linear interpolation.
 
         Returns:
             ``(b, 2, h, w)`` float32 row, column, held inside the slice and counted from its edge, so that pixel i
@@ -66,14 +64,13 @@ class Geometry:
         """
         rim = 0.0 if self.corners else _RIM
         extent = np.maximum(self.native - 1 + 2 * rim, 1)[:, :, None]
-        rows = self.frame_rows - self.frame_centre[:, :1]
-        columns = self.frame_columns - self.frame_centre[:, 1:]
+        rows, columns = (self._from_centre(axis, smooth=smooth) for axis in (0, 1))
         # in units of the slice, and by rows and by columns first: a pixel then costs one addition and one clamp
         by_row = (self.matrix[:, :, :1] * rows[:, None] + self.native_centre[:, :, None] + rim) / extent
         by_column = self.matrix[:, :, 1:] * columns[:, None] / extent
         factor, shift = self.in_place[..., :1], self.in_place[..., 1:]
         sent = np.concatenate([by_row, by_column, extent, factor, shift], axis=2).astype(np.float32)
-        widths = [rows.shape[1], columns.shape[1], 1, 1, 1]
+        widths = [*self.size, 1, 1, 1]
         on_rows, on_columns, *scalars = (
             torch.from_numpy(sent).to(device, non_blocking=True).split_with_sizes(widths, dim=2)
         )
@@ -85,6 +82,15 @@ class Geometry:
         if self.corners and not smooth:
             native = native.add_(0.5).floor_()
         return native.mul_(factors).add_(shifts + 0.5), same[:, 0] & same[:, 1]
+
+    def _from_centre(self, axis: int, *, smooth: bool) -> Floats:
+        """``(b, size)`` frame coordinate of the batch's rows or columns, from the frame's centre."""
+        steps, centre = np.arange(self.size[axis]), self.frame_centre[:, axis, None]
+        if not self.corners:
+            factor, shift = self.out_place[:, axis, :1], self.out_place[:, axis, 1:]
+            return (steps - shift) / factor - centre
+        frame: Floats = steps * (2 * centre / (self.size[axis] - 1))
+        return (frame if smooth else np.floor(frame + 0.5)) - centre  # rounded: pointillist.data.cache.grids.index
 
     def moved(self, image: NDArray[np.int64], points: Floats) -> Floats:
         """Batch coordinates of cached coordinates, ``(p, 2)``; ``image`` says which map moves each."""
@@ -158,19 +164,11 @@ def _resized(
     size: int,
 ) -> Geometry:
     (frames, out_place), (natives, in_place) = frame, slices
-    steps = np.arange(size)
-    tables = [
-        np.floor(steps * ((frames[:, axis, None] - 1) / (size - 1)) + 0.5)  # grids.index of every slice
-        if grid == "zoom0"
-        else (steps - out_place[:, axis, 1:]) / out_place[:, axis, :1]
-        for axis in (0, 1)
-    ]
     return Geometry(
         matrix=matrix,
         frame_centre=(frames - 1) / 2,
         native_centre=(natives - 1) / 2,
-        frame_rows=tables[0],
-        frame_columns=tables[1],
+        size=(size, size),
         out_place=out_place,
         in_place=in_place,
         native=natives,
@@ -186,8 +184,7 @@ def _native(matrix: Floats, centre: Floats, natives: NDArray[np.int64], window: 
         matrix=matrix,
         frame_centre=np.broadcast_to((np.array(window) - 1) / 2, (count, 2)),
         native_centre=centre,
-        frame_rows=np.broadcast_to(np.arange(window[0], dtype=np.float64), (count, window[0])),
-        frame_columns=np.broadcast_to(np.arange(window[1], dtype=np.float64), (count, window[1])),
+        size=window,
         out_place=same,
         in_place=same,
         native=natives,

@@ -146,12 +146,12 @@ def _batch(
     label = draw_marks(label, marks).bitwise_or_(inside.view(torch.uint8) - 1).long()  # outside: | 255 = IGNORE
     if targets is None:
         return Batch(image, label, inside, marks, ids)
-    soft, weight = _moved_targets(targets.get(ids), places, inside, len(cache.spec.classes))
+    soft, weight = _moved_targets(targets.get(ids), geometry, inside, len(cache.spec.classes))
     return Batch(image, label, inside, marks, ids, soft, weight)
 
 
 def _moved_targets(
-    found: tuple[Tensor, Tensor] | None, places: Tensor, inside: Tensor, classes: int
+    found: tuple[Tensor, Tensor] | None, geometry: Geometry, inside: Tensor, classes: int
 ) -> tuple[Tensor, Tensor]:
     if found is None:
         count, height, width = inside.shape
@@ -159,6 +159,7 @@ def _moved_targets(
         return nothing[:, :-1], nothing[:, -1]
     soft, weight = found
     maps = torch.cat([soft, weight[:, None]], dim=1).to(inside.device, non_blocking=True)
+    places, _ = geometry.sources(inside.device, smooth=True)
     moved = move_maps(maps, places).mul_(inside[:, None])
     return moved[:, :-1], moved[:, -1]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pointillist.data.cache.container import read_meta, write_container
+from pointillist.data.cache.container import is_container, read_meta, write_container
 from pointillist.data.cache.grids import resize, resize_labels
 from pointillist.data.cache.normalise import moments, normalise
 from pointillist.data.cache.packing import pack_bytes, pack_planes
@@ -51,7 +51,7 @@ def cached(dataset: Dataset, settings: CacheSettings, path: Path | None = None) 
         if path.exists() and read_meta(path).get("key") == key:
             return SliceCache.open(path)
     except DamagedFileError:
-        path.unlink()  # only ever a copy of the dataset
+        pass  # a cache is only ever a copy: it is made anew
     return build_cache(dataset, settings, path, key=key)
 
 
@@ -80,6 +80,14 @@ def build_cache(
     """
     if packed and settings.stored != "uint8":
         raise InputError("only 8-bit caches are packed", expected="stored = uint8", received=settings.stored)
+    if path.exists() and not (path.is_file() and is_container(path)):
+        raise InputError(
+            "something that is not a cache is in the way",
+            where=path,
+            expected="a new name, or an older cache",
+            received="a file of another kind" if path.is_file() else "a folder",
+            todo="choose another name, or remove it",
+        )
     mean, std = moments(settings.normalisation, len(dataset.spec.channels))
     key = key or cache_key(dataset, settings)
     cases: list[CachedCase] = []

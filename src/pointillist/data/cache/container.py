@@ -70,6 +70,12 @@ def write_container(path: Path, arrays: Mapping[str, Sequence[AnyArray]], meta: 
         raise
 
 
+def is_container(path: Path) -> bool:
+    """Whether a file begins as one that :func:`write_container` wrote, damaged or not."""
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
 def read_meta(path: Path) -> dict[str, Any]:
     """What was stored beside the arrays; the arrays themselves are not looked at.
 

@@ -62,8 +62,8 @@ def _sampled(
 ) -> Floats:
     vertices = stroke.points[:, :2]
     last = np.asarray(native) - 1.0
-    on_rim: NDArray[np.bool_] = ((vertices >= -0.5) & (vertices <= last + 0.5)).all(axis=1, keepdims=True)
-    vertices = np.where(on_rim, np.clip(vertices, 0, last), vertices) * factors + shifts
+    beyond: Floats = np.maximum(-0.5 - vertices, vertices - last - 0.5).max(axis=1, keepdims=True)
+    vertices = np.where(beyond <= 0, np.clip(vertices, 0, last), vertices) * factors + shifts
     corners = nearest_pixel(vertices, cached)
     line = _joined(thin(corners, np.vstack([corners[1:], corners[-1:]]), cached)[0].astype(np.float64))
     width = stroke.width_px * factors.min()
