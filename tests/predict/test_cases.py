@@ -70,6 +70,12 @@ def test_a_folder_without_images_is_named(tmp_path, names):
         find_cases([touch(tmp_path / "empty", *names)], 1)
 
 
+def test_an_input_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(InputError, match="cannot be found") as caught:
+        find_cases([touch(tmp_path / "a", "x.png"), tmp_path / "b.png"], 1)
+    assert caught.value.where == str(tmp_path / "b.png")
+
+
 def test_two_inputs_of_one_name_are_refused_before_any_work(tmp_path):
     touch(tmp_path / "a", "x.png"), touch(tmp_path / "b", "x.tif")
     with pytest.raises(InputError, match="under one name"):

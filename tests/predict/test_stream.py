@@ -108,9 +108,11 @@ def test_a_contradictory_header_comes_out_consistent(tmp_path):
 @pytest.mark.parametrize(("kind", "ending"), [(None, ".png"), ("png", ".png"), ("tiff", ".tif")])
 def test_flat_images_become_flat_labels(pictures, tmp_path, kind, ending):
     model = predictor(channels=("R", "G", "B"), normalisation="unit", grid="bilinear")
-    outcomes = predict(pictures, tmp_path / "out", model, kind=kind, uncertainty=True)
-    assert outcomes[1].files == ("uncertainty/n1.tif", f"n1{ending}")
-    labels, uncertainty = (read_image(tmp_path / "out" / name).array for name in outcomes[1].files[::-1])
+    outcomes = predict(pictures, tmp_path / "out", model, kind=kind, probabilities=True, uncertainty=True)
+    assert outcomes[1].files == ("probabilities/n1.npz", "uncertainty/n1.tif", f"n1{ending}")
+    labels, uncertainty = (read_image(tmp_path / "out" / name).array for name in outcomes[1].files[:0:-1])
+    with np.load(tmp_path / "out" / "probabilities" / "n1.npz") as stored:
+        assert (stored["probabilities"].argmax(0) == labels).mean() > 0.99
     assert labels.shape == uncertainty.shape == (41, 41)
     assert set(np.unique(labels)) <= {0, 1, 2, 3}
     assert uncertainty.dtype == np.float32

@@ -90,6 +90,9 @@ def find_cases(inputs: Sequence[Path], channels: int, *, fold: int | None = None
             or there is no such fold.
         DatasetError: if a dataset cannot be opened.
     """
+    missing = [path for path in inputs if not path.exists()]
+    if missing:
+        raise InputError("an input cannot be found", where=missing[0], expected="an image, a folder or a dataset")
     cases: list[InputCase] = []
     for path in inputs:
         if (path / "dataset.json").is_file() and (path / "imagesTr").is_dir():

@@ -23,7 +23,6 @@ from pointillist.data.writers import atomic_write_bytes, write_json
 from pointillist.errors import DamagedFileError, InputError
 from pointillist.nets.network import SegmentationNet
 from pointillist.nets.registry import build_net
-from pointillist.spec import TaskSpec
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 _FORMAT: Final = 1
@@ -56,11 +55,6 @@ class ModelDescription(BaseModel):
     grid: GridName
     provenance: dict[str, Any] = {}
     sha256: str = ""
-
-    @property
-    def spec(self) -> TaskSpec:
-        """Classes and channels."""
-        return TaskSpec(self.classes, self.channels)
 
 
 def save_model(folder: Path, net: SegmentationNet, description: ModelDescription) -> ModelDescription:

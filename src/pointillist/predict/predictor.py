@@ -51,7 +51,7 @@ class Predictor:
         description: ModelDescription,
         *,
         precision: Precision = "auto",
-        batch: int = 16,
+        batch: int = 8,
         argmax: ArgmaxOn = "network",
     ) -> None:
         if batch < 1:

@@ -56,21 +56,14 @@ def tile_starts(length: int, tile: int) -> list[int]:
 
 def _band(rows: AnyArray, lefts: list[int], tile: int, forward: Callable[[AnyArray], Tensor], batch: int) -> Tensor:
     """Weighted sums of the tiles of one band, ``(k + 1, tile, w)``; the last plane is the sum of the weights."""
-    taper = torch.from_numpy(_taper(tile))
-    sums: Tensor | None = None
-    for begin in range(0, len(lefts), batch):
-        chosen = lefts[begin : begin + batch]
-        images = np.stack([rows[:, left : left + tile].transpose(2, 0, 1) for left in chosen])
-        weight = (taper[:, None] * taper).to(dtype=torch.float32)
-        for left, probabilities in zip(chosen, forward(images), strict=True):
-            weight = weight.to(probabilities.device)
-            if sums is None:
-                sums = probabilities.new_zeros((len(probabilities) + 1, tile, rows.shape[1]))
-            sums[:-1, :, left : left + tile] += probabilities * weight
-            sums[-1, :, left : left + tile] += weight
-    if sums is None:
-        msg = "a band has at least one tile"
-        raise AssertionError(msg)
+    images = np.stack([rows[:, left : left + tile].transpose(2, 0, 1) for left in lefts])
+    answers = torch.cat([forward(images[begin : begin + batch]) for begin in range(0, len(images), batch)])
+    taper = torch.from_numpy(_taper(tile)).to(answers)
+    weight = taper[:, None] * taper
+    sums = answers.new_zeros((answers.shape[1] + 1, tile, rows.shape[1]))
+    for left, answer in zip(lefts, answers, strict=True):
+        sums[:-1, :, left : left + tile] += answer * weight
+        sums[-1, :, left : left + tile] += weight
     return sums
 
 
