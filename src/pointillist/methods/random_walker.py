@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pointillist.data.batch import Batch
 
 
+_TOLERANCE = 1e-6  # of the iterative solver; the default leaves probabilities outside 0 … 1
+
+
 @register
 class RandomWalker(SingleNet):
     """½ (cross-entropy + Dice) on labels from a random walker, computed once before training.
@@ -95,7 +98,12 @@ def walk(image: Floats, label: LabelMap, beta: float) -> LabelMap | None:
     offset = 0 if present[0] == 0 else 1
     stretched = np.clip((image + 0.35) / 1.7 * 2 - 1, -1, 1)  # the published rescaling of [−0.35, 1.35] to [−1, 1]
     walked = random_walker(
-        np.moveaxis(stretched, 0, -1), numbered.reshape(label.shape) + offset, beta=beta, mode="cg_j", channel_axis=-1
+        np.moveaxis(stretched, 0, -1),
+        numbered.reshape(label.shape) + offset,
+        beta=beta,
+        mode="cg_j",
+        tol=_TOLERANCE,
+        channel_axis=-1,
     )
     classes: LabelMap = (present[walked - offset] - 1).astype(np.uint8)
     return classes

@@ -1,0 +1,234 @@
+"""The laws that every training method obeys, over the whole registry."""
+
+import copy
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pointillist.data.augment.loader import make_batch, sweep
+from pointillist.data.augment.recipes import augmentation_named
+from pointillist.data.augment.source import SliceSource
+from pointillist.data.cache.build import cached
+from pointillist.data.cache.settings import CacheSettings
+from pointillist.data.dataset import Dataset
+from pointillist.data.importers.acdc import import_acdc
+from pointillist.errors import InputError
+from pointillist.methods import Method, Moment, build_method, methods
+from pointillist.nets.registry import build_net
+from pointillist.runtime.clock import Clock
+from pointillist.train.checkpoint import load_checkpoint
+from pointillist.train.plan import Plan
+from pointillist.train.run import new_method, resume, train
+from pointillist.train.trainer import Stopped, Trainer
+from pointillist.types import IGNORE
+from tests.conftest import heart, save_nifti
+
+NAMES = list(methods())
+ADDS_TO_PCE = {"gated_crf": "weight", "entropy_min": "weight"}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Four hearts with scribbles."""
+    root = tmp_path_factory.mktemp("contract")
+    for number in (1, 2, 3, 21):
+        stem = f"patient{number:03d}/patient{number:03d}_frame01"
+        image, truth, scribble = heart((40, 40, 4), seed=number)
+        save_nifti(root / "acdc" / f"{stem}.nii.gz", image)
+        save_nifti(root / "acdc" / f"{stem}_gt.nii.gz", truth)
+        save_nifti(root / "acdc" / f"{stem}_scribble.nii.gz", scribble)
+    import_acdc(root / "acdc", root / "D")
+    return Dataset.open(root / "D")
+
+
+def plan_for(dataset, name, **changes):
+    plan = Plan(
+        str(dataset.root), name, iterations=6, size=32, batch=4, seed=5, fold=2, checkpoint_every=3, augmentation="acdc"
+    )
+    return replace(plan, **changes)
+
+
+def source_for(dataset, method, size=32):
+    truth = method.needs.dense_truth
+    return SliceSource.open(cached(dataset, CacheSettings(size, truth=truth)), labels="truth" if truth else "marks")
+
+
+def batch_for(dataset, method, count=4, epoch=0):
+    source = source_for(dataset, method)
+    return make_batch(source, np.arange(count), augmentation_named("none"), seed=0, epoch=epoch)
+
+
+def clock(step=3, total=6):
+    return Clock(seed=5, step=step, epoch=0, total=total)
+
+
+def step_of(method, batch, when=None):
+    torch.manual_seed(0)
+    return method(Moment(batch, when or clock()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_law_2_methods_are_final(name):
+    kind = methods()[name]
+    assert not kind.__subclasses__()
+    assert issubclass(kind, Method)
+    assert kind.__doc__
+    assert kind.paper
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_law_3_a_resumed_run_is_the_unbroken_run(dataset, name, tmp_path):
+    train(plan_for(dataset, name), tmp_path / "whole")
+    broken = tmp_path / "broken"
+    _train_until(plan_for(dataset, name), broken, 3)
+    resume(broken)
+    whole, again = (load_checkpoint(run / "checkpoints")[0] for run in (tmp_path / "whole", broken))
+    assert again["step"] == whole["step"] == 6
+    for key, value in whole["method"].items():
+        assert torch.equal(value, again["method"][key]), key
+
+
+def _train_until(plan, run, step):
+    """Start a run and stop it, as SIGTERM would, after a step."""
+    one_step = Trainer._one_step
+
+    def stopping(self, now):
+        self._stop = now.step + 1 == step
+        return one_step(self, now)
+
+    Trainer._one_step = stopping
+    try:
+        with pytest.raises(Stopped):
+            train(plan, run)
+    finally:
+        Trainer._one_step = one_step
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_law_5_nothing_marked_gives_finite_losses_and_gradients(dataset, name):
+    method = new_method(plan_for(dataset, name), dataset)
+    batch = batch_for(dataset, method)
+    empty = replace(batch, label=torch.full_like(batch.label, IGNORE))
+    loss = step_of(method, empty)["loss"]
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(torch.isfinite(p.grad).all() for p in method.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_law_6_classes_are_interchangeable(dataset, name):
+    """Renaming foreground classes, with the output layers' rows, renames the prediction and keeps the loss."""
+    method = new_method(plan_for(dataset, name), dataset).eval()
+    batch = batch_for(dataset, method)
+    order = torch.tensor([0, 2, 3, 1])  # new class of each old class
+    renamed = copy.deepcopy(method)
+    for old, new in zip(method.modules(), renamed.modules(), strict=True):
+        if isinstance(old, torch.nn.Conv2d) and old.out_channels == 4:
+            new.weight.data[order] = old.weight.data
+            new.bias.data[order] = old.bias.data
+    label = torch.where(batch.label == IGNORE, batch.label, order[batch.label.clamp(max=3)])
+    first, second = step_of(method, batch), step_of(renamed, replace(batch, label=label))
+    assert torch.allclose(first["loss"], second["loss"], rtol=1e-4)
+    before = method.predictor()(batch.image).logits
+    after = renamed.predictor()(batch.image).logits
+    assert torch.allclose(before, after[:, order], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(ADDS_TO_PCE))
+def test_law_7_with_weight_0_it_is_partial_cross_entropy(dataset, name):
+    plain = new_method(plan_for(dataset, "pce"), dataset)
+    other = new_method(plan_for(dataset, name, settings={ADDS_TO_PCE[name]: 0}), dataset)
+    batch = batch_for(dataset, plain)
+    losses = [step_of(method, batch)["loss"] for method in (plain, other)]
+    for loss in losses:
+        loss.backward()
+    assert torch.equal(*losses)
+    for ours, theirs in zip(plain.parameters(), other.parameters(), strict=True):
+        assert torch.allclose(ours.grad, theirs.grad, atol=1e-7)
+
+
+@pytest.mark.slow
+def test_law_8_a_model_outlives_its_method(dataset, tmp_path):
+    for name in NAMES:
+        train(plan_for(dataset, name, iterations=1), tmp_path / name)
+    code = (
+        "import sys, pathlib, torch; from pointillist.predict.model import load_model\n"
+        f"for run in sorted(pathlib.Path({str(tmp_path)!r}).iterdir()):\n"
+        "    net, description = load_model(run, 'cpu')\n"
+        "    assert net.eval()(torch.zeros(1, 1, 32, 32)).logits.shape == (1, 4, 32, 32)\n"
+        "    print(run.name)\n"
+        "assert not any(name.startswith(('pointillist.methods', 'pointillist.train')) for name in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_law_9_every_parameter_learns(dataset, name):
+    method = new_method(plan_for(dataset, name), dataset)
+    step_of(method, batch_for(dataset, method), clock(step=6))["loss"].backward()
+    assert [key for key, p in method.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_law_10_a_few_images_are_learned_by_heart(dataset, name, tmp_path):
+    plan = plan_for(
+        dataset, name, iterations=60, augmentation="none", checkpoint_every=60, recalibrate_bn=True, fold=None
+    )
+    train(plan, tmp_path / "run")
+    method = new_method(plan, dataset)
+    method.load_state_dict(load_checkpoint(tmp_path / "run" / "checkpoints")[0]["method"])
+    method.train()
+    source = source_for(dataset, method)
+    (batch,) = sweep(source, np.arange(16), 16)
+    with torch.no_grad():
+        predicted = method.predictor()(batch.image).logits.argmax(1)
+    marked = batch.label != IGNORE
+    assert (predicted[marked] == batch.label[marked]).float().mean() > 0.9
+
+
+def test_settings_are_checked_before_anything_is_trained(dataset, tmp_path):
+    for settings, message in (
+        ({"wieght": 1}, "did you mean 'weight'"),
+        ({"weight": -1}, "in 0 … 100"),
+        ({"radius": 2.5}, "int in 1 … 20"),
+        ({"weight": "much"}, "float in 0 … 100"),
+    ):
+        with pytest.raises(InputError) as error:
+            train(plan_for(dataset, "gated_crf", settings=settings), tmp_path / "run")
+        assert message in str(error.value)
+        assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_method_is_named(dataset, tmp_path):
+    with pytest.raises(InputError, match="no such method") as error:
+        train(plan_for(dataset, "gated_cfr"), tmp_path / "run")
+    assert "did you mean 'gated_crf'" in error.value.todo
+
+
+def test_settings_come_as_text_from_the_command_line(dataset):
+    net = build_net("unet", 1, 4)
+    method = build_method("gated_crf", net, dataset.spec, {"weight": "1", "radius": "3", "start": "0.25"})
+    assert (method.weight, method.radius, method.start) == (1.0, 3, 0.25)
+    with pytest.raises(InputError, match="ce_dice or ce"):
+        build_method("full", net, dataset.spec, {"loss": "dice"})
+
+
+def test_the_list_of_methods_is_complete(capsys):
+    from pointillist.cli.main import main
+
+    with pytest.raises(SystemExit):
+        main(["methods", "--json"])
+    content = json.loads(capsys.readouterr().out)
+    assert sorted(content) == NAMES
+    assert content["gated_crf"]["settings"]["weight"] == {
+        "name": "weight", "kind": "float", "default": 0.1, "low": 0, "high": 100, "choices": []
+    }  # fmt: skip
