@@ -105,7 +105,7 @@ def test_a_mark_lands_where_its_pixel_lands(seed, native, grid, augmentation):
     geometry = geometry_of(augmentation, rng.integers(0, 2**64, 1, dtype=np.uint64), native, grid, size)
     numbered = np.arange(size * size, dtype=np.float32).reshape(size, size)
     image, inside = warped(numbered, geometry, (size, size))
-    moved = np.floor(geometry.moved(np.zeros(20, dtype=int), points.astype(float)) + 0.5).astype(int)
+    moved = np.floor(geometry.moved(np.zeros(20, dtype=int), points.astype(np.float32)) + 0.5).astype(int)
     seen = ((moved >= 0) & (moved < size)).all(axis=1)
     seen[seen] = inside[tuple(moved[seen].T)]
     assert seen.all() or augmentation is ROTATE

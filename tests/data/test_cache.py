@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +27,7 @@ from pointillist.data.importers.dsb2018 import import_dsb2018
 from pointillist.data.readers import read_label
 from pointillist.data.simulate.dataset import Settings, simulate_dataset
 from pointillist.data.writers import write_label
-from pointillist.errors import DamagedFileError, InputError
+from pointillist.errors import DamagedFileError, DatasetError, GeometryError, InputError
 from pointillist.geometry.strokes import rasterise
 from pointillist.types import IGNORE, Stroke
 
@@ -334,6 +336,61 @@ def test_labels_edited_elsewhere_lie_under_the_strokes(points):
     assert (made.label(1) == 2).all()
     assert (made.label(0) == IGNORE).all()
     assert made.mark_start[1] > made.mark_start[0]
+
+
+def test_marks_of_another_grid_are_refused(points):
+    marks = points.training[0].marks
+    content = json.loads(marks.read_text())
+    marks.write_text(json.dumps(content | {"shape": [40, 36, 5]}))
+    with pytest.raises(GeometryError, match="another grid"):
+        cached(points, ZOOMED)
+    assert not (points.root / "cache").exists()
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing(points, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        build_cache(points, ZOOMED, tmp_path / "file" / "x.slices")
+
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left") as error:
+        build_cache(points, ZOOMED, tmp_path / "out" / "x.slices")
+    assert error.value.filename.endswith("x.slices")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_dataset_without_cases_is_refused(points):
+    with pytest.raises(DatasetError, match="no case"):
+        build_cache(replace_cases(points), ZOOMED, points.root / "x.slices")
+
+
+def replace_cases(dataset: Dataset) -> Dataset:
+    empty = Dataset.open(dataset.root)
+    vars(empty).update(training=(), testing=())
+    return empty
+
+
+def test_the_cache_needs_no_torch():
+    code = "import sys, pointillist.data.cache, pointillist.cli.cache; print('torch' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "False"
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_acdc_packs_into_a_file_that_can_be_carried(real_data, tmp_path):
+    """At most 64 MiB for all 1,902 slices: eight patients stand for a hundred (all of them: 56.4 MiB)."""
+    for patient in range(1, 9):
+        (tmp_path / "acdc").mkdir(exist_ok=True)
+        (tmp_path / "acdc" / f"patient{patient:03d}").symlink_to(real_data / "acdc" / f"patient{patient:03d}")
+    import_acdc(tmp_path / "acdc", tmp_path / "A")
+    dataset = Dataset.open(tmp_path / "A")
+    packed = build_cache(dataset, CacheSettings(256, truth=True), tmp_path / "acdc.pack", packed=True)
+    assert packed.path.stat().st_size / len(packed) <= (64 << 20) / 1902
+    assert (packed.labels != IGNORE).mean() == pytest.approx(0.0107, abs=0.002)
 
 
 @pytest.mark.parametrize("settings", [ZOOMED, CacheSettings(32, "area", truth=True)])

@@ -92,16 +92,23 @@ class Geometry:
         frame: Floats = steps * (2 * centre / (self.size[axis] - 1))
         return (frame if smooth else np.floor(frame + 0.5)) - centre  # rounded: pointillist.data.cache.grids.index
 
-    def moved(self, image: NDArray[np.int64], points: Floats) -> Floats:
+    def moved(self, image: NDArray[np.int64], points: NDArray[np.float32]) -> NDArray[np.float32]:
         """Batch coordinates of cached coordinates, ``(p, 2)``; ``image`` says which map moves each."""
-        place, out = self.in_place[image], self.out_place[image]
-        factor = np.where(place[..., 0] == 0, 1.0, place[..., 0])  # a single native pixel fills the axis: its centre
-        native = np.where(place[..., 0] == 0, 0.0, (points - place[..., 1]) / factor)
-        from_centre = native - self.native_centre[image]
-        back = np.linalg.inv(self.matrix)[image]
-        frame = (back * from_centre[:, None]).sum(axis=2) + self.frame_centre[image]
-        placed: Floats = frame * out[..., 0] + out[..., 1]
-        return placed
+        matrix, shift = self._forward()
+        row, column = points[:, 0], points[:, 1]
+        moved = [matrix[image, i, 0] * row + matrix[image, i, 1] * column + shift[image, i] for i in (0, 1)]
+        return np.stack(moved, axis=1)
+
+    def _forward(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """``(b, 2, 2)`` and ``(b, 2)``: cached to batch coordinates, all steps in one."""
+        factor, shift = self.in_place[..., 0], self.in_place[..., 1]
+        # a single native pixel fills the axis: whatever lies on it lies at its centre, native coordinate 0
+        inverse = np.divide(1.0, factor, out=np.zeros_like(factor), where=factor != 0)
+        back = np.linalg.inv(self.matrix)
+        offset = (back @ (-shift * inverse - self.native_centre)[..., None])[..., 0] + self.frame_centre
+        out_factor, out_shift = self.out_place[..., 0], self.out_place[..., 1]
+        matrix = out_factor[..., None] * back * inverse[:, None]
+        return matrix.astype(np.float32), (out_factor * offset + out_shift).astype(np.float32)
 
 
 def draw_geometry(

@@ -172,10 +172,10 @@ def _marks(source: SliceSource, slices: Slices, geometry: Geometry) -> MarkPoint
     image = np.repeat(np.arange(len(slices)), counts)
     first = np.cumsum(counts) - counts
     place = np.arange(len(image)) - first[image] + begin[image]
-    points = geometry.moved(image, cache.mark_points[place].astype(np.float64))
+    points = geometry.moved(image, cache.mark_points[place])
     return MarkPoints(
         torch.from_numpy(image),
-        torch.from_numpy(points.astype(np.float32)),
+        torch.from_numpy(points),
         torch.from_numpy(cache.mark_classes[place].astype(np.int64)),
         torch.from_numpy(cache.mark_strokes[place].astype(np.int64)),
     ).to(source.device)
