@@ -4,7 +4,11 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALLED := .venv/.installed
 
-.PHONY: test lint bench docs clean
+.PHONY: demo test lint bench docs clean
+
+demo: $(INSTALLED)  ## phantoms → clicks → train → predict → evaluate → demo/report.html, in minutes
+	rm -rf demo
+	$(BIN)/pointillist demo demo
 
 test: lint  ## the whole suite, in parallel, with coverage
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --cov --cov-report=term
@@ -30,4 +34,4 @@ $(INSTALLED): pyproject.toml constraints.txt tests/nnunet.txt
 	touch $@
 
 clean:
-	rm -rf .venv site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+	rm -rf .venv demo site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

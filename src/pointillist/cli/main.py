@@ -11,9 +11,11 @@ import pointillist
 from pointillist.cli import import_
 from pointillist.cli.cache import cache
 from pointillist.cli.check import check
+from pointillist.cli.demo import demo
 from pointillist.cli.evaluate import evaluate
 from pointillist.cli.methods import methods
 from pointillist.cli.predict import predict
+from pointillist.cli.report import report
 from pointillist.cli.simulate import simulate
 from pointillist.cli.train import train
 from pointillist.errors import PointillistError
@@ -26,7 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(import_.app, name="import")
-for command in (simulate, check, cache, methods, train, predict, evaluate):
+for command in (demo, simulate, check, cache, methods, train, predict, evaluate, report):
     app.command()(command)
 
 

@@ -37,7 +37,26 @@ def busiest_slice(labels: LabelMap | None, image: Image) -> int:
     return middle
 
 
-def marked_picture(image: Image, labels: LabelMap | None, spec: TaskSpec) -> tuple[bytes, int | None]:
+def outlines(labels: LabelMap, image: Image) -> LabelMap:
+    """The borders of the classes' regions within each slice, IGNORE elsewhere; the background has none.
+
+    Args:
+        labels: ``(*s)`` dense.
+        image: what they are of.
+    """
+    axis = image.grid.slice_axis if labels.ndim == 3 else None
+    border = np.zeros(labels.shape, dtype=bool)
+    for a in range(labels.ndim):
+        if a != axis:
+            differs = np.diff(labels, axis=a) != 0
+            border |= np.pad(differs, [(0, int(b == a)) for b in range(labels.ndim)])
+            border |= np.pad(differs, [(int(b == a), 0) for b in range(labels.ndim)])
+    return np.where(border & (labels > 0), labels, np.uint8(IGNORE))
+
+
+def marked_picture(
+    image: Image, labels: LabelMap | None, spec: TaskSpec, *, slice_number: int | None = None
+) -> tuple[bytes, int | None]:
     """A JPEG of an image, or of one slice of a volume, with its marks in the classes' colours.
 
     Volumes are shown as radiologists look at them: the patient's right on the left, anterior (or superior) up, pixels
@@ -47,11 +66,12 @@ def marked_picture(image: Image, labels: LabelMap | None, spec: TaskSpec) -> tup
         image: 2-D or volume.
         labels: ``(*s)`` marks, IGNORE elsewhere; None for none.
         spec: class colours.
+        slice_number: of a volume; None takes the busiest slice.
 
     Returns:
         The JPEG file's bytes, and the number of the slice (None for 2-D).
     """
-    pixels, marks, aspect, number = _plane(image, labels)
+    pixels, marks, aspect, number = _plane(image, labels, slice_number)
     grey = _window(pixels)
     height, width = grey.shape[:2]
     scale = _LONGEST_SIDE / max(height * aspect, width)
@@ -64,11 +84,14 @@ def marked_picture(image: Image, labels: LabelMap | None, spec: TaskSpec) -> tup
     return buffer.getvalue(), number
 
 
-def _plane(image: Image, labels: LabelMap | None) -> tuple[AnyArray, LabelMap | None, float, int | None]:
+def _plane(
+    image: Image, labels: LabelMap | None, number: int | None
+) -> tuple[AnyArray, LabelMap | None, float, int | None]:
     """Rows and columns as shown, the height of a pixel in its widths, and the slice number."""
     if len(image.grid.shape) == 2 or image.grid.spacing_mm is None:
         return image.array, labels, 1.0, None
-    axis, number = image.grid.slice_axis, busiest_slice(labels, image)
+    axis = image.grid.slice_axis
+    number = busiest_slice(labels, image) if number is None else number
     across, up = (spacing for a, spacing in enumerate(image.grid.spacing_mm) if a != axis)
     marks = None if labels is None else _as_seen(labels, axis, number)
     return _as_seen(image.array, axis, number), marks, up / across, number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -283,6 +284,7 @@ class Trainer:
 
 
 def _fabric(plan: Plan) -> Fabric:
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it announces what the plan says already
     torch.set_num_threads(plan.threads)
     accelerator = "cuda" if plan.device.startswith("cuda") else "cpu"
     fabric = Fabric(accelerator=accelerator, devices=1, precision=plan.precision)
