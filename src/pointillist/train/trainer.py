@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
 from pointillist.data.augment.loader import make_batch, sweep
@@ -31,6 +30,7 @@ from pointillist.runtime.events import EventLog
 from pointillist.train.batchnorm import recalibrate
 from pointillist.train.checkpoint import load_checkpoint, save_checkpoint
 from pointillist.train.context import RunContext
+from pointillist.train.fabric import launch
 from pointillist.train.plan import Plan
 from pointillist.train.recipe import build_optimizer, rate_factor, set_rate
 from pointillist.types import IGNORE
@@ -99,7 +99,7 @@ class Trainer:
         self.plan, self.method, self.source = plan, method, source
         self.train, self.selection, self._run = train, selection, run
         self._report = on_progress
-        self._fabric = _fabric(plan)
+        self._fabric = launch(plan)
         self._optimizer = build_optimizer(plan.recipe, method.param_groups(plan.recipe.lr))
         self._rates = [float(group["lr"]) for group in self._optimizer.param_groups]
         self._module, self._wrapped = self._fabric.setup(method, self._optimizer)
@@ -127,7 +127,7 @@ class Trainer:
             Stopped: after SIGTERM or an interrupt, once everything is saved.
             DamagedFileError: if there is no whole checkpoint to resume from.
         """
-        with EventLog(self._run / "events.jsonl") as log, self._signals():
+        with EventLog(self._run / "events.jsonl" if rank() == 0 else Path(os.devnull)) as log, self._signals():
             if resume:
                 self._load(log)
             else:
@@ -135,6 +135,7 @@ class Trainer:
                 self.method.before_training(self._context())
             self._loop(log)
             average_buffers(self.method)
+            self._fabric.barrier()
             if self._best is not None:
                 best, _ = load_checkpoint(self._run / "best")
                 self.method.load_state_dict(best["method"])
@@ -281,12 +282,3 @@ class Trainer:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _fabric(plan: Plan) -> Fabric:
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it announces what the plan says already
-    torch.set_num_threads(plan.threads)
-    accelerator = "cuda" if plan.device.startswith("cuda") else "cpu"
-    fabric = Fabric(accelerator=accelerator, devices=1, precision=plan.precision)
-    fabric.launch()
-    return fabric

@@ -1,0 +1,223 @@
+"""Runs that are killed, stopped, resumed, and trained by two processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from pointillist.data.dataset import Dataset
+from pointillist.data.phantoms import make_phantoms
+from pointillist.errors import DamagedFileError, DatasetError, InputError
+from pointillist.methods import methods
+from pointillist.runtime.events import read_events
+from pointillist.train.checkpoint import load_checkpoint
+from pointillist.train.plan import Plan, best_precision, idle_threads, read_plan, split_of
+from pointillist.train.run import resume, train
+
+TRAIN = """
+import sys, json
+from pointillist.train.plan import Plan
+from pointillist.train.run import resume, train
+from pointillist.train.trainer import Stopped
+from pathlib import Path
+plan, run = Plan(**json.loads(sys.argv[1])), Path(sys.argv[2])
+try:
+    resume(run) if (run / "run.json").exists() else train(plan, run)
+except Stopped:
+    sys.exit(7)
+"""
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory):
+    return make_phantoms(tmp_path_factory.mktemp("trainer") / "D", training=2, testing=0, seed=1)
+
+
+@pytest.fixture
+def options(phantoms):
+    return {
+        "dataset": str(phantoms), "method": "dmpls", "iterations": 24, "size": 32, "batch": 4, "seed": 3,
+        "checkpoint_every": 2, "augmentation": "acdc",
+    }  # fmt: skip
+
+
+def start(options, run, code=TRAIN):
+    with run.with_suffix(".log").open("a") as log:
+        return subprocess.Popen(
+            [sys.executable, "-c", code, json.dumps(options), str(run)],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stdout=log,
+            stderr=log,
+        )
+
+
+def finished(process, run):
+    assert process.wait(timeout=120) == 0, run.with_suffix(".log").read_text()
+
+
+def weights(run):
+    return load_checkpoint(run / "checkpoints")[0]["method"]
+
+
+def count(run, kind):
+    return sum(event["event"] == kind for event in read_events(run / "events.jsonl"))
+
+
+KILL_INSIDE_A_WRITE = """
+import os, signal, pathlib
+original = pathlib.Path.replace
+def killing(self, target):
+    if "step_00000012.pt" in str(target):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(self, target)
+pathlib.Path.replace = killing
+"""
+
+
+@pytest.mark.slow
+def test_a_run_killed_five_times_ends_as_the_unbroken_one(options, tmp_path):
+    finished(start(options, tmp_path / "whole"), tmp_path / "whole")
+    run = tmp_path / "killed"
+    process = start(options, run, KILL_INSIDE_A_WRITE + TRAIN)
+    assert process.wait(timeout=60) == -signal.SIGKILL  # in the middle of writing a checkpoint
+    assert not list((run / "checkpoints").glob("step_00000012.pt"))
+    for delay in (0.0, 0.15, 0.3, 0.45):
+        resumes = count(run, "resume")
+        process = start(options, run)
+        while process.poll() is None and count(run, "resume") == resumes:
+            time.sleep(0.01)
+        time.sleep(delay)
+        process.kill()
+        process.wait()
+    finished(start(options, run), run)
+    for key, value in weights(tmp_path / "whole").items():
+        assert torch.equal(value, weights(run)[key]), key
+
+
+@pytest.mark.slow
+def test_sigterm_saves_and_stops(options, tmp_path):
+    run = tmp_path / "run"
+    process = start(options | {"iterations": 2000, "checkpoint_every": 1000}, run)
+    while process.poll() is None and count(run, "step") == 0:
+        time.sleep(0.02)
+    process.terminate()
+    assert process.wait(timeout=60) == 7
+    state, _ = load_checkpoint(run / "checkpoints")
+    assert 10 <= state["step"] < 2000
+    assert list(read_events(run / "events.jsonl"))[-1]["event"] == "stop"
+    assert not (run / "model.safetensors").exists()
+
+
+def test_the_log_tells_the_whole_story(options, tmp_path):
+    seen = []
+    train(Plan(**options | {"iterations": 20}), tmp_path / "run", on_progress=seen.append)
+    events = list(read_events(tmp_path / "run" / "events.jsonl"))
+    assert events[0]["event"] == "start"
+    assert events[-1]["event"] == "end"
+    steps = [event for event in events if event["event"] == "step"]
+    assert [event["step"] for event in steps] == [10, 20]
+    assert set(steps[0]["terms"]) == {"pce_1", "pce_2", "mixed"}
+    assert steps[0]["lr"] > steps[1]["lr"]
+    assert [progress.step for progress in seen] == [10, 20]
+    assert read_plan(tmp_path / "run") == Plan(**options | {"iterations": 20})
+
+
+def test_selection_on_held_out_marks_keeps_the_best(options, tmp_path):
+    plan = Plan(**options | {"method": "pce", "select": "marks", "validate_every": 4, "recalibrate_bn": True})
+    train(plan, tmp_path / "run")
+    events = list(read_events(tmp_path / "run" / "events.jsonl"))
+    validations = [event for event in events if event["event"] == "validation"]
+    assert [event["step"] for event in validations] == [4, 8, 12, 16, 20, 24]
+    best = min(validations, key=lambda event: event["partial_ce"])
+    assert best["improved"]
+    assert load_checkpoint(tmp_path / "run" / "best")[0]["method"].keys() == weights(tmp_path / "run").keys()
+
+
+def test_selection_holds_out_whole_groups(options, phantoms):
+    dataset = Dataset.open(phantoms)
+    fold, selection = split_of(Plan(**options | {"select": "marks"}), dataset)
+    groups = {case.id: case.group for case in dataset.training}
+    assert {groups[case] for case in selection}.isdisjoint({groups[case] for case in fold.train})
+    assert len(selection) + len(fold.train) == len(dataset.training)
+
+
+def test_what_cannot_be_is_refused_before_anything_is_written(options, tmp_path):
+    for changes, error, message in (
+        ({"fold": 3}, InputError, "no such fold"),
+        ({"batch": 999}, InputError, "fewer training images"),
+        ({"net": "unett"}, InputError, "unet"),
+        ({"augmentation": "acdcc"}, InputError, "acdc"),
+        ({"dataset": str(tmp_path)}, DatasetError, "not a dataset"),
+    ):
+        with pytest.raises(error, match=message):
+            train(Plan(**options | changes), tmp_path / "run")
+        assert not (tmp_path / "run" / "run.json").exists()
+    with pytest.raises(InputError, match="iterations"):
+        Plan(**options | {"iterations": 0})
+    with pytest.raises(InputError, match="no run to resume"):
+        resume(tmp_path / "run")
+
+
+def test_a_run_is_not_overwritten_and_a_damaged_one_is_named(options, tmp_path):
+    plan = Plan(**options | {"iterations": 2})
+    train(plan, tmp_path / "run")
+    with pytest.raises(DatasetError, match="holds a run already"):
+        train(plan, tmp_path / "run")
+    for path in (tmp_path / "run" / "checkpoints").glob("*.pt"):
+        path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DamagedFileError, match="no checkpoint"):
+        resume(tmp_path / "run")
+    (tmp_path / "run" / "run.json").write_text('{"plan": {"dataset": 3}}')
+    with pytest.raises(InputError, match=r"run\.json cannot be understood"):
+        resume(tmp_path / "run")
+
+
+def test_a_loss_that_is_no_number_stops_the_run_with_a_message(options, tmp_path):
+    plan = Plan(**options | {"method": "pce", "iterations": 30})
+    with pytest.raises(InputError, match="no longer a number"):
+        train(replace(plan, recipe=replace(plan.recipe, lr=1e30)), tmp_path / "run")
+
+
+def test_defaults_fit_the_machine():
+    assert best_precision("cpu") in ("32-true", "bf16-mixed")
+    assert 1 <= idle_threads() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.slow
+def test_law_4_two_processes_end_with_equal_weights(options, tmp_path):
+    script = tmp_path / "two.py"
+    script.write_text(
+        "import json, sys, torch\n"
+        "from pathlib import Path\n"
+        "from pointillist.runtime.distributed import gather, world\n"
+        "from pointillist.train.plan import Plan\n"
+        "from pointillist.train import run as runs\n"
+        "finish = runs._finish\n"
+        "def checked(plan, run, trainer, *, resume):\n"
+        "    finish(plan, run, trainer, resume=resume)\n"
+        "    assert world() == 2\n"
+        "    for name, value in trainer.method.state_dict().items():\n"
+        "        if value.is_floating_point():\n"
+        "            both = gather(value.float().reshape(1, -1))\n"
+        "            assert torch.equal(both[0], both[1]), (plan.method, name)\n"
+        "runs._finish = checked\n"
+        "for options in json.loads(sys.argv[1]):\n"
+        "    runs.train(Plan(**options), Path(sys.argv[2]) / options['method'])\n"
+        "    print('<' + options['method'] + '>')\n"
+    )
+    plans = [options | {"method": name, "iterations": 4, "checkpoint_every": 4, "batch": 2} for name in methods()]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    done = subprocess.run(
+        [*command, str(script), json.dumps(plans), str(tmp_path / "runs")],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert {name: done.stdout.count(f"<{name}>") for name in methods()} == dict.fromkeys(methods(), 2)
