@@ -1,0 +1,226 @@
+"""The runs of a suite: their names, their places on the disk, and how far each is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pointillist.benchmark.claims import is_claimed
+from pointillist.benchmark.results import read_result
+from pointillist.benchmark.suite import Entry, Suite
+from pointillist.errors import InputError
+from pointillist.methods import Recipe, method_named
+from pointillist.runtime.events import read_events
+from pointillist.train.plan import Plan
+
+State = Literal["done", "running", "failed", "partly", "to do"]
+BEGIN = "benchmark"
+"""The event that the runner writes whenever it begins or goes on with a run."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a run computes on.
+
+    Attributes:
+        device: ``cpu``, ``cuda`` …
+        precision: of training.
+        threads: of the processor.
+    """
+
+    device: str
+    precision: Literal["32-true", "bf16-mixed"]
+    threads: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: a method on a fold with a seed.
+
+    Attributes:
+        suite: it belongs to.
+        entry: the method.
+        fold: counted from 1; None for the held-out cases of the dataset.
+        seed: of training.
+        out: the folder of the benchmark.
+    """
+
+    suite: Suite
+    entry: Entry
+    fold: int | None
+    seed: int
+    out: Path
+
+    @property
+    def place(self) -> str:
+        """Fold and seed: ``fold1-seed1``."""
+        return f"{'test' if self.fold is None else f'fold{self.fold}'}-seed{self.seed}"
+
+    @property
+    def title(self) -> str:
+        """The run, for people."""
+        return f"{self.entry.title}, {self.place.replace('-', ', ')}"
+
+    @property
+    def folder(self) -> Path:
+        """Of the run: what ``pointillist train`` writes, predictions, the recalibrated model."""
+        return self.out / "runs" / self.suite.name / self.entry.label / self.place
+
+    @property
+    def claim(self) -> Path:
+        """The file of whoever is working on it."""
+        return self.folder.with_name(f"{self.place}.claim")
+
+    @property
+    def result(self) -> Path:
+        """The results file; where it is, the run is done."""
+        return self.out / "results" / self.suite.name / self.entry.label / f"{self.place}.json"
+
+    @property
+    def kept_as(self) -> str:
+        """File name of the results where all of a suite lie in one folder."""
+        return f"{self.entry.label}-{self.place}.json"
+
+    @property
+    def failure(self) -> Path:
+        """The error text of a run that failed."""
+        return self.out / "failures" / self.suite.name / self.entry.label / f"{self.place}.txt"
+
+    @property
+    def recipe(self) -> Recipe:
+        """The method's recipe with the suite's changes and then the entry's."""
+        return self.entry.recipe.applied(self.suite.recipe.applied(method_named(self.entry.name).recipe))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over everything that decides the result, but for code, machine and the content of the data."""
+        suite = self.suite
+        content = {
+            **suite.model_dump(include={"dataset", "iterations", "size", "net", "augmentation", "normalisation"}),
+            **suite.model_dump(include={"grid", "instances"}),
+            "method": self.entry.name,
+            "settings": self.entry.all_settings(),
+            "recipe": asdict(self.recipe),
+            "batch": self.batch,
+            "fold": self.fold,
+            "seed": self.seed,
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def batch(self) -> int:
+        """Images a step."""
+        return self.suite.batch or self.recipe.batch
+
+    @property
+    def steps_saved(self) -> int:
+        """Optimiser steps of the newest checkpoint."""
+        saved = sorted((self.folder / "checkpoints").glob("step_*.sha256"))
+        return int(saved[-1].stem.removeprefix("step_")) if saved else 0
+
+    @property
+    def state(self) -> State:
+        """How far it is."""
+        if self.result.exists():
+            return "done"
+        if is_claimed(self.claim):
+            return "running"
+        if self.failure.exists():
+            return "failed"
+        return "partly" if (self.folder / "run.json").exists() else "to do"
+
+    def plan(self, dataset: Path, machine: Machine) -> Plan:
+        """The run as ``train`` takes it.
+
+        Args:
+            dataset: the prepared dataset.
+            machine: what to compute on.
+        """
+        suite = self.suite
+        return Plan(
+            dataset=str(dataset.resolve()),
+            method=self.entry.name,
+            settings=self.entry.settings,
+            fold=self.fold,
+            iterations=suite.iterations,
+            size=suite.size,
+            batch=self.batch,
+            net=suite.net,
+            seed=self.seed,
+            **asdict(machine),
+            augmentation=suite.augmentation,
+            normalisation=suite.normalisation,
+            grid=suite.grid,
+            recipe=self.recipe,
+            checkpoint_every=suite.checkpoint_every,
+        )
+
+    def check_unchanged(self) -> None:
+        """Refuse to go on with, or to count as done, what was begun with another version of the suite.
+
+        Raises:
+            InputError: naming the run.
+        """
+        begun = [event["fingerprint"] for event in self.begun()]
+        known = [read_result(self.result)["fingerprint"]] if self.result.exists() else begun
+        if any(one != self.fingerprint for one in known):
+            raise InputError(
+                "a run was made with another version of this suite, or with other defaults of the method",
+                where=self.result if self.result.exists() else self.folder,
+                expected="the suite as it is now",
+                received=f"other settings, recipe, data or budget than {self.title} has now",
+                todo="choose another folder, or remove the old run and its results file",
+            )
+
+    def begun(self) -> list[dict[str, Any]]:
+        """The runner's own events: one whenever it began or went on."""
+        return [event for event in read_events(self.folder / "events.jsonl") if event["event"] == BEGIN]
+
+
+def jobs_of(
+    suite: Suite,
+    out: Path,
+    *,
+    methods: Sequence[str] = (),
+    folds: Sequence[int] = (),
+    seeds: Sequence[int] = (),
+) -> list[Job]:
+    """The runs of a suite, all methods of a seed before the next seed.
+
+    Args:
+        suite: what is compared.
+        out: the folder of the benchmark.
+        methods: names (or labels) to restrict it to; empty for all.
+        folds: likewise.
+        seeds: likewise.
+
+    Raises:
+        InputError: if a restriction names what the suite does not hold.
+    """
+    names = [name for entry in suite.methods for name in (entry.name, entry.label)]
+    for field, chosen, known in (
+        ("methods", methods, names),
+        ("folds", folds, suite.places),
+        ("seeds", seeds, suite.seeds),
+    ):
+        foreign = [one for one in chosen if one not in known]
+        if foreign:
+            raise InputError(
+                f"the suite holds no such {field}",
+                where=f"suite {suite.name}",
+                expected=", ".join(dict.fromkeys(map(str, known))),
+                received=", ".join(map(str, foreign)),
+            )
+    return [
+        Job(suite, entry, fold, seed, out)
+        for seed in suite.seeds
+        if not seeds or seed in seeds
+        for fold in suite.places
+        if not folds or fold in folds
+        for entry in suite.methods
+        if not methods or entry.name in methods or entry.label in methods
+    ]

@@ -1,0 +1,124 @@
+"""Read a trained model twice: with the BatchNorm statistics it was trained with, and with re-estimated ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pointillist.data.augment.loader import sweep
+from pointillist.data.augment.source import SliceSource
+from pointillist.data.cache.build import cached
+from pointillist.data.cache.settings import CacheSettings
+from pointillist.data.cache.slices import SliceCache
+from pointillist.data.dataset import Dataset
+from pointillist.errors import PointillistError
+from pointillist.evaluate.evaluation import evaluate_folder
+from pointillist.evaluate.objects import OBJECTS
+from pointillist.evaluate.protocol import Protocol
+from pointillist.evaluate.summary import summarise
+from pointillist.evaluate.table import Row
+from pointillist.nets.network import SegmentationNet
+from pointillist.predict.cases import find_cases
+from pointillist.predict.model import ModelDescription, load_model, save_model
+from pointillist.predict.predictor import Predictor
+from pointillist.predict.stream import predict_stream
+from pointillist.train.batchnorm import recalibrate
+from pointillist.train.plan import Plan, split_of
+from pointillist.train.run import new_method
+
+_DIGITS = 6
+_OF_CLASSES = ("dsc", "hd95_pooled", "hd95_pooled_bounded")
+
+
+def measure(run: Path, plan: Plan, *, instances: bool) -> dict[str, Any]:
+    """Predict and evaluate the cases that training never saw, twice.
+
+    Predictions are computed in float32, whatever the precision of training. The model with re-estimated statistics
+    is kept in ``run/recalibrated``, predictions in ``run/predictions``.
+
+    Args:
+        run: a finished run.
+        plan: of the run.
+        instances: whether objects are evaluated too.
+
+    Returns:
+        ``plain`` and ``recalibrated``, each with ``summary`` (as :func:`pointillist.evaluate.summary.summarise`) and
+        ``cases`` (``columns`` and ``rows``).
+
+    Raises:
+        PointillistError: if a case cannot be predicted or evaluated.
+    """
+    torch.set_num_threads(plan.threads)
+    dataset = Dataset.open(Path(plan.dataset))
+    net, description = load_model(run, plan.device)
+    readings = {"plain": _reading(net, description, run / "predictions" / "plain", plan, dataset, instances)}
+    recalibrate(net, _training_images(plan, dataset))
+    provenance = description.provenance | {"recalibrated_bn": True}
+    description = save_model(run / "recalibrated", net, description.model_copy(update={"provenance": provenance}))
+    out = run / "predictions" / "recalibrated"
+    return readings | {"recalibrated": _reading(net, description, out, plan, dataset, instances)}
+
+
+def cache_of(plan: Plan, dataset: Dataset) -> SliceCache:
+    """The cache that the plan's method trains from, made if need be."""
+    truth = new_method(plan, dataset).needs.dense_truth
+    return cached(dataset, CacheSettings(plan.size, plan.grid, plan.normalisation, truth=truth))
+
+
+def _training_images(plan: Plan, dataset: Dataset) -> Iterator[Tensor]:
+    """Batches of no more pixels than those of training, however large the slices are."""
+    source = SliceSource.open(cache_of(plan, dataset), plan.device)
+    slices = source.cache.subset(split_of(plan, dataset)[0].train)
+    largest = int(source.cache.sizes[slices].prod(axis=1).max())
+    batch = max(1, plan.batch * plan.size**2 // largest)
+    return (one.image.to(plan.device) for one in sweep(source, slices, batch))
+
+
+def _reading(
+    net: SegmentationNet, description: ModelDescription, out: Path, plan: Plan, dataset: Dataset, instances: bool
+) -> dict[str, Any]:
+    cases = find_cases([dataset.root], len(description.channels), fold=plan.fold)
+    predictor = Predictor(net, description, precision="fp32")
+    for outcome in predict_stream(predictor, cases, out):
+        if outcome.error is not None:
+            raise PointillistError("a case could not be predicted", where=outcome.case, received=outcome.error)
+    rows = _rows(out, dataset, instances=instances)
+    return {"summary": [_rounded(line) for line in summarise(rows)], "cases": _table(rows)}
+
+
+def _rows(predictions: Path, dataset: Dataset, *, instances: bool) -> list[Row]:
+    """DSC and HD95 of every case and class, lengths in millimetres (where there are any) and in voxels; objects."""
+    by_unit = [evaluate_folder(predictions, dataset.root, Protocol(unit)).rows for unit in ("mm", "voxel")]
+    wanted = dict.fromkeys(row for rows in by_unit for row in rows if row.metric in _OF_CLASSES)
+    objects = evaluate_folder(predictions, dataset.root, Protocol(), instances=True).rows if instances else ()
+    return [*wanted, *objects]
+
+
+def _table(rows: list[Row]) -> dict[str, Any]:
+    """One line a case and class."""
+    columns = list(dict.fromkeys(_column(row) for row in rows))
+    lines: dict[tuple[str, str], dict[str, float | None]] = {}
+    for row in rows:
+        value = None if row.value is None else round(row.value, _DIGITS)
+        lines.setdefault((row.case, row.cls), {})[_column(row)] = value
+    table = [[case, cls, *(values.get(name) for name in columns)] for (case, cls), values in lines.items()]
+    return {"columns": ["case", "class", *columns], "rows": table}
+
+
+def _column(row: Row) -> str:
+    return row.metric if row.unit == "1" else f"{row.metric}_{row.unit}"
+
+
+def _rounded(line: dict[str, Any]) -> dict[str, Any]:
+    return {key: round(value, _DIGITS) if isinstance(value, float) else value for key, value in line.items()}
+
+
+def headline(reading: dict[str, Any]) -> float | None:
+    """Mean DSC of a reading: over the classes where there are several."""
+    lines = [line for line in reading["summary"] if line["metric"] == "dsc" and line["class"] != OBJECTS]
+    value: float | None = lines[-1]["mean"]
+    return value

@@ -1,0 +1,161 @@
+"""The runner: every run of a suite, once, whatever stops it in between."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pointillist.benchmark.claims import claim, claim_when_free
+from pointillist.benchmark.jobs import BEGIN, Job, Machine
+from pointillist.benchmark.measure import cache_of, headline, measure
+from pointillist.benchmark.provenance import PeakMemory, code_version
+from pointillist.benchmark.record import cost_of, result_of
+from pointillist.benchmark.results import read_result, write_result
+from pointillist.benchmark.sources import prepare
+from pointillist.benchmark.suite import Suite
+from pointillist.data.compressed import read_bytes
+from pointillist.data.dataset import Dataset
+from pointillist.data.writers import atomic_write_bytes
+from pointillist.errors import PointillistError
+from pointillist.predict.model import DESCRIPTION
+from pointillist.runtime.events import EventLog, read_events
+from pointillist.train.plan import read_plan
+from pointillist.train.run import resume, train
+from pointillist.train.trainer import Stopped
+
+Outcome = Literal["done", "kept", "failed", "elsewhere"]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of the runs.
+
+    Attributes:
+        done: finished now.
+        kept: finished earlier.
+        failed: whose error was recorded.
+        elsewhere: that another process is working on.
+    """
+
+    done: tuple[Job, ...]
+    kept: tuple[Job, ...]
+    failed: tuple[Job, ...]
+    elsewhere: tuple[Job, ...]
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    data: Path | None,
+    machine: Machine,
+    *,
+    record: Path | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Tally:
+    """Bring every run to its end: train, predict, evaluate twice, record.
+
+    What is finished is kept, what was begun goes on from its last checkpoint, what another process works on is left
+    to it, and a run that fails leaves the others alone.
+
+    Args:
+        jobs: of one suite and folder.
+        data: the folder of raw data.
+        machine: what to compute on; a run that goes on keeps what it began with.
+        record: a folder that results files are copied to besides, as ``SUITE/METHOD-fold1-seed1.json``.
+        say: called with a line whenever a run starts or ends.
+
+    Raises:
+        InputError: before anything runs, if the data is missing or a run was begun with another version of the suite.
+        PointillistError: if the dataset cannot be prepared.
+        Stopped: when asked to stop; the same call goes on.
+    """
+    for job in jobs:
+        job.check_unchanged()
+    dataset = prepared(jobs[0].suite, jobs[0].out, data)
+    runner = _Runner(dataset.root, machine, time.time(), say)
+    found: dict[Outcome, list[Job]] = {"done": [], "kept": [], "failed": [], "elsewhere": []}
+    for number, job in enumerate(jobs, start=1):
+        outcome = runner.one(job, f"[{number}/{len(jobs)}] {job.title}")
+        found[outcome].append(job)
+        if record is not None and outcome in ("done", "kept"):
+            atomic_write_bytes(record / job.suite.name / job.kept_as, read_bytes(job.result))
+    return Tally(**{outcome: tuple(those) for outcome, those in found.items()})
+
+
+def prepared(suite: Suite, out: Path, data: Path | None) -> Dataset:
+    """The suite's dataset, imported and marked once for all processes.
+
+    Args:
+        suite: names its source.
+        out: the folder of the benchmark.
+        data: the folder of raw data.
+    """
+    with claim_when_free(out / "datasets" / "preparing.claim"):
+        return prepare(suite.dataset, data, out / "datasets")
+
+
+@dataclass(frozen=True)
+class _Runner:
+    dataset: Path
+    machine: Machine
+    began: float
+    say: Callable[[str], None]
+
+    def one(self, job: Job, title: str) -> Outcome:
+        if job.result.exists():
+            return "kept"
+        with claim(job.claim) as held:
+            if not held:
+                self.say(f"{title}: another process is working on it")
+                return "elsewhere"
+            if job.result.exists():
+                return "kept"
+            if job.failure.exists() and job.failure.stat().st_mtime >= self.began:
+                return "failed"  # in another process, since this one began
+            return self._attempt(job, title)
+
+    def _attempt(self, job: Job, title: str) -> Outcome:
+        step = job.steps_saved
+        self.say(f"{title}: goes on from step {step}" if step else f"{title}: starts")
+        try:
+            self._work(job)
+        except Stopped:
+            raise
+        except Exception as error:
+            known = isinstance(error, PointillistError)
+            text = str(error) if known else traceback.format_exc()
+            atomic_write_bytes(job.failure, (text + "\n").encode(errors="backslashreplace"))
+            self.say(f"{title}: failed, see {job.failure}\n  {str(error).replace(chr(10), chr(10) + '  ')}")
+            return "failed"
+        job.failure.unlink(missing_ok=True)
+        self.say(f"{title}: {_line(job)}")
+        return "done"
+
+    def _work(self, job: Job) -> None:
+        memory = PeakMemory()
+        with EventLog(job.folder / "events.jsonl") as log:
+            log.write(BEGIN, fingerprint=job.fingerprint, code=code_version())
+        started = (job.folder / "run.json").exists()
+        plan = read_plan(job.folder) if started else job.plan(self.dataset, self.machine)
+        with claim_when_free(job.out / "datasets" / f"{self.dataset.name}.claim"):
+            cache_of(plan, Dataset.open(Path(plan.dataset)))  # once, not by every process at the same time
+        if not started:
+            train(plan, job.folder)
+        elif not (job.folder / DESCRIPTION).exists():
+            resume(job.folder)
+        began = time.monotonic()
+        readings = measure(job.folder, plan, instances=job.suite.instances)
+        minutes = (time.monotonic() - began) / 60
+        result = result_of(job, plan, readings, evaluation_minutes=minutes, peak_memory_mb=memory.read())
+        write_result(job.result, result)
+
+
+def _line(job: Job) -> str:
+    readings = read_result(job.result)["readings"]
+    scores = {name: headline(reading) for name, reading in readings.items()}
+    plain, again = ("–" if score is None else f"{score:.3f}" for score in scores.values())
+    minutes = cost_of(read_events(job.folder / "events.jsonl"))["train_minutes"]
+    return f"DSC {plain}, with re-estimated BatchNorm {again}, trained in {minutes:.1f} min"
