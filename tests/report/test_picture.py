@@ -9,7 +9,7 @@ from PIL import ImageColor
 
 from pointillist.data.image import Grid, Image
 from pointillist.report.page import render
-from pointillist.report.picture import busiest_slice, marked_picture
+from pointillist.report.picture import busiest_slice, marked_picture, outlines
 from pointillist.spec import TaskSpec
 from pointillist.types import IGNORE
 
@@ -89,3 +89,25 @@ def test_what_a_page_shows_is_escaped():
     page = render("check.html", dataset=dataset, groups=[], classes=[], pictures=[], cases=0, ok=True)
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
+
+
+def test_outlines_are_the_rims_of_the_regions():
+    labels = np.zeros((7, 7), np.uint8)
+    labels[1:6, 1:6] = 1
+    labels[3, 3] = 2
+    drawn = outlines(labels, Image(labels, Grid((7, 7))))
+    assert (drawn[1, 1:6] == 1).all()
+    assert drawn[3, 3] == 2
+    assert drawn[2, 3] == 1  # it touches the other class
+    assert (drawn[0] == IGNORE).all()
+    assert drawn[2, 2] == IGNORE
+
+
+def test_outlines_of_a_volume_stay_in_their_slices():
+    image = volume((6, 6, 3))
+    labels = np.zeros((6, 6, 3), np.uint8)
+    labels[1:5, 1:5, 1] = 1
+    drawn = outlines(labels, image)
+    assert (drawn[..., 0] == IGNORE).all()
+    assert drawn[2, 2, 1] == IGNORE
+    assert drawn[1, 2, 1] == 1

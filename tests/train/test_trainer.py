@@ -195,7 +195,7 @@ def test_law_4_two_processes_end_with_equal_weights(options, tmp_path):
     script.write_text(
         "import json, sys, torch\n"
         "from pathlib import Path\n"
-        "from pointillist.runtime.distributed import gather, world\n"
+        "from pointillist.runtime.distributed import gather, leave, world\n"
         "from pointillist.train.plan import Plan\n"
         "from pointillist.train import run as runs\n"
         "finish = runs._finish\n"
@@ -209,7 +209,8 @@ def test_law_4_two_processes_end_with_equal_weights(options, tmp_path):
         "runs._finish = checked\n"
         "for options in json.loads(sys.argv[1]):\n"
         "    runs.train(Plan(**options), Path(sys.argv[2]) / options['method'])\n"
-        "    print('<' + options['method'] + '>')\n"
+        "    print('<' + options['method'] + '>', flush=True)\n"
+        "leave()\n"
     )
     plans = [options | {"method": name, "iterations": 4, "checkpoint_every": 4, "batch": 2} for name in methods()]
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]

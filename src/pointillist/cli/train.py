@@ -53,6 +53,7 @@ def train(
     Example: pointillist train Dataset027_ACDC runs/gated --method gated_crf --fold 1 --set start=0.3
     """
     from pointillist.methods import method_named
+    from pointillist.runtime.distributed import leave
     from pointillist.train.plan import Plan, best_precision, idle_threads
     from pointillist.train.run import resume as go_on
     from pointillist.train.run import train as start
@@ -62,6 +63,7 @@ def train(
         with _progress() as show:
             if resume:
                 go_on(run, on_progress=show)
+                leave()
                 return
             where = _device(device)
             recipe = method_named(method).recipe
@@ -86,6 +88,7 @@ def train(
                 recipe=recipe,
             )
             start(plan, run, on_progress=show)
+            leave()
     except Stopped:
         typer.echo(f"stopped and saved; go on with: pointillist train {dataset} {run} --resume", err=True)
         raise typer.Exit(1) from None

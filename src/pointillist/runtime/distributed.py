@@ -55,3 +55,10 @@ def average_buffers(module: torch.nn.Module) -> None:
         if name.rpartition(".")[2] in ("running_mean", "running_var"):
             dist.all_reduce(buffer)
             buffer /= world()
+
+
+def leave() -> None:
+    """Part from the other processes in good order; the end of a program that trained together."""
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
