@@ -124,7 +124,9 @@ def _seconds_a_step(job: Job, spec: TaskSpec, machine: Machine) -> float:
     times = []
     for _ in range(1 + _STEPS):
         began = time.perf_counter()
-        with torch.autocast(machine.device, torch.bfloat16, enabled=machine.precision == "bf16-mixed"):
+        with torch.autocast(
+            torch.device(machine.device).type, torch.bfloat16, enabled=machine.precision == "bf16-mixed"
+        ):
             loss = method(Moment(batch, clock))["loss"]
         optimizer.zero_grad()
         loss.backward()

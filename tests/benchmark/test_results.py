@@ -1,0 +1,188 @@
+"""The smoke suite from end to end, and what is recorded of it."""
+
+import json
+import re
+
+import pytest
+import torch
+
+from pointillist.benchmark.jobs import jobs_of
+from pointillist.benchmark.record import cost_of
+from pointillist.benchmark.results import read_result, write_result
+from pointillist.benchmark.runner import run_jobs
+from pointillist.benchmark.suite import load_suite
+from pointillist.cli.benchmark import benchmark
+from pointillist.errors import DamagedFileError, InputError
+from pointillist.predict.model import load_model
+from tests.benchmark.suites import MACHINE, small_jobs, suite_file
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    """A finished smoke suite."""
+    return tmp_path_factory.mktemp("smoke")
+
+
+@pytest.fixture(scope="module")
+def smoke(out):
+    jobs = jobs_of(load_suite("smoke"), out)
+    lines = []
+    tally = run_jobs(jobs, None, MACHINE, record=out / "kept", say=lines.append)
+    assert tally.done == tuple(jobs)
+    assert [line.partition(": ")[0] for line in lines[::2]] == [f"[{n}/2] {job.title}" for n, job in enumerate(jobs, 1)]
+    assert re.search(r"DSC 0\.\d{3}, with re-estimated BatchNorm 0\.\d{3}", lines[1])
+    return jobs
+
+
+def test_a_results_file_says_all(smoke):
+    result = read_result(smoke[1].result)
+    assert set(result) == {
+        "format", "suite", "run", "fingerprint", "protocol", "method", "settings", "all_settings", "tuned", "fold",
+        "seed", "data", "training", "code", "earlier_code", "hardware", "cost", "readings",
+    }  # fmt: skip
+    assert (result["method"], result["settings"], result["fold"], result["seed"]) == (
+        "gated_crf",
+        {"start": 0.5},
+        None,
+        1,
+    )
+    assert result["all_settings"]["radius"] == 5
+    assert result["data"]["evaluated_cases"] == 2
+    assert re.fullmatch("[0-9a-f]{64}", result["data"]["hash"])
+    assert set(result["code"]) == {"version", "commit", "dirty"}
+    assert result["hardware"]["threads"] == 1
+    assert result["hardware"]["precision"] == "32-true"
+    assert result["training"]["recipe"]["lr"] == 0.01
+    cost = result["cost"]
+    assert 0 < cost["seconds_per_iteration"] < 60
+    assert cost["train_minutes"] > 0
+    assert cost["processes"] == 1
+    assert cost["peak_memory_mb"]["host"] > 50
+
+
+def test_no_place_of_this_machine_is_recorded(smoke, out):
+    for job in smoke:
+        assert str(out) not in job.result.read_text()
+
+
+def test_results_are_kept_where_they_are_asked_for(smoke, out):
+    kept = {path.name: path.read_text() for path in (out / "kept" / "smoke").iterdir()}
+    assert kept == {job.kept_as: job.result.read_text() for job in smoke}
+
+
+@pytest.mark.parametrize("reading", ["plain", "recalibrated"])
+def test_summary_and_cases_agree(smoke, reading):
+    content = read_result(smoke[0].result)["readings"][reading]
+    columns, rows = content["cases"]["columns"], content["cases"]["rows"]
+    assert columns[:3] == ["case", "class", "dsc"]
+    assert set(columns[3:]) == {
+        f"{metric}_{unit}" for metric in ("hd95_pooled", "hd95_pooled_bounded") for unit in ("mm", "voxel")
+    }
+    assert len(rows) == 2 * 3
+    for line in content["summary"]:
+        column = line["metric"] + ("" if line["unit"] == "1" else f"_{line['unit']}")
+        values = [row[columns.index(column)] for row in rows if line["class"] in (row[1], "all classes")]
+        known = [value for value in values if value is not None]
+        assert (line["n"], line["undefined"]) == (len(known), len(values) - len(known))
+        if line["class"] != "all classes" and known:
+            assert line["mean"] == pytest.approx(sum(known) / len(known), abs=1e-5)
+    bounded = [row[columns.index("hd95_pooled_bounded_mm")] for row in rows]
+    assert None not in bounded
+
+
+def test_the_two_readings_differ_in_batchnorm_statistics_alone(smoke):
+    plain, _ = load_model(smoke[0].folder)
+    again, description = load_model(smoke[0].folder / "recalibrated")
+    assert description.provenance["recalibrated_bn"]
+    changed = {key for key, value in plain.state_dict().items() if not torch.equal(value, again.state_dict()[key])}
+    assert changed
+    assert all("running" in key or "num_batches" in key for key in changed)
+    readings = read_result(smoke[0].result)["readings"]
+    assert readings["plain"]["cases"]["columns"] == readings["recalibrated"]["cases"]["columns"]
+    assert readings["plain"]["summary"] != readings["recalibrated"]["summary"]
+
+
+def test_running_again_does_nothing(smoke, out):
+    before = {path: path.stat().st_mtime_ns for path in (out / "runs").rglob("*") if path.is_file()}
+    assert run_jobs(smoke, None, MACHINE).kept == tuple(smoke)
+    after = {path: path.stat().st_mtime_ns for path in (out / "runs").rglob("*") if path.is_file()}
+    assert before == after
+
+
+def test_a_dry_run_of_finished_and_unfinished_runs(smoke, out, capsys, tmp_path):
+    benchmark("smoke", out, threads=1, precision="32-true", device="cpu", dry_run=True, as_json=True)
+    content = json.loads(capsys.readouterr().out)
+    assert [(run["state"], run["hours"]) for run in content["runs"]] == [("done", 0.0)] * 2
+    hidden = smoke[0].result.rename(smoke[0].result.with_name("test-seed2.json"))  # as if another seed were done
+    try:
+        benchmark("smoke", out, threads=1, precision="32-true", device="cpu", dry_run=True, as_json=True)
+        content = json.loads(capsys.readouterr().out)
+        benchmark("smoke", out, threads=1, precision="bf16-mixed", device="cpu", dry_run=True)
+        text = capsys.readouterr().out
+    finally:
+        hidden.rename(smoke[0].result)
+    run = content["runs"][0]
+    assert (run["state"], run["basis"]) == ("partly", "finished runs")
+    evaluation = read_result(smoke[0].result)["cost"]["evaluation_minutes"] / 60
+    assert run["hours"] == pytest.approx(evaluation)  # all steps are saved
+    assert content["hours"] == pytest.approx(run["hours"])
+    assert "(timed)" in text  # other hardware does not count
+
+
+def test_a_dry_run_of_nothing_yet_writes_nothing(tmp_path, capsys):
+    benchmark("acdc-quick", tmp_path / "out", threads=1, only="pce", seeds="2", dry_run=True, as_json=True)
+    content = json.loads(capsys.readouterr().out)
+    (run,) = content["runs"]
+    assert (run["run"], run["state"], run["basis"]) == ("pce/fold1-seed2", "to do", "timed")
+    assert run["hours"] > 0
+    assert not (tmp_path / "out").exists()
+
+
+def test_hours_are_unknown_where_the_classes_are(tmp_path, capsys):
+    dataset = {"importer": "folder", "source": "mine", "name": "Mine"}
+    benchmark(str(suite_file(tmp_path, dataset=dataset)), tmp_path / "out", threads=1, dry_run=True)
+    assert "1 of unknown length" in capsys.readouterr().out
+
+
+def test_a_damaged_results_file_is_named(smoke):
+    whole = smoke[0].result.read_bytes()
+    try:
+        smoke[0].result.write_bytes(whole[:-20])
+        with pytest.raises(DamagedFileError, match="no results file"):
+            run_jobs(smoke, None, MACHINE)
+    finally:
+        smoke[0].result.write_bytes(whole)
+
+
+def test_flat_lines_are_the_same_json(tmp_path):
+    content = {"format": 1, "a": [1, 2], "b": {"c": "x [y] {z}\n w", "d": []}, "e": [[1, None], ["p  q", 0.5]], "f": {}}
+    write_result(tmp_path / "r.json", content)
+    assert read_result(tmp_path / "r.json") == content
+    assert " [1, null]," in (tmp_path / "r.json").read_text()
+
+
+def test_time_is_counted_over_all_processes():
+    events = [
+        {"event": "benchmark", "time": 0.0},
+        {"event": "start", "time": 10.0},
+        {"event": "step", "time": 30.0, "step": 10},
+        {"event": "step", "time": 50.0, "step": 20},
+        {"event": "benchmark", "time": 500.0},
+        {"event": "resume", "time": 510.0, "step": 15},
+        {"event": "step", "time": 520.0, "step": 20},
+        {"event": "end", "time": 530.0},
+    ]
+    cost = cost_of(events)
+    assert cost == {"train_minutes": 1.0, "seconds_per_iteration": 2.0, "processes": 2}
+    assert cost_of([])["seconds_per_iteration"] is None
+
+
+def test_a_run_of_another_suite_under_the_same_name_is_not_taken_for_done(smoke, tmp_path):
+    jobs = small_jobs(tmp_path)
+    run_jobs(jobs, None, MACHINE)
+    for path in (jobs[0].result, None):
+        other = small_jobs(tmp_path, iterations=11)
+        with pytest.raises(InputError, match="another version of this suite"):
+            run_jobs(other, None, MACHINE)
+        if path is not None:
+            path.unlink()  # begun, but not done

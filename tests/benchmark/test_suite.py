@@ -1,0 +1,118 @@
+import pytest
+
+from pointillist.benchmark.jobs import jobs_of
+from pointillist.benchmark.suite import load_suite, shipped
+from pointillist.errors import InputError
+from tests.benchmark.suites import SMALL, suite_file
+
+
+@pytest.mark.parametrize("name", list(shipped()))
+def test_every_shipped_suite_is_sound(name):
+    suite = load_suite(name)
+    assert suite.name == name
+    assert len(suite.protocol) > 40
+
+
+def test_the_tracks_of_the_design_are_shipped():
+    assert {"acdc-quick", "acdc-points-quick", "acdc-paper", "dsb-bf-quick", "dsb-fluo-quick", "smoke"} <= set(
+        shipped()
+    )
+    quick, points = load_suite("acdc-quick"), load_suite("acdc-points-quick")
+    assert (quick.size, quick.batch, quick.iterations, quick.folds, quick.seeds) == (128, 12, 1500, (1,), (1, 2, 3))
+    assert [entry.settings for entry in points.methods if entry.name == "gated_crf"] == [{"start": 0.0}, {"start": 0.3}]
+    paper = load_suite("acdc-paper")
+    assert (paper.size, paper.iterations, len(paper.places)) == (256, 60000, 5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"epochs": 3}, "field epochs"),
+        ({"iterations": 0}, "field iterations"),
+        ({"iterations": None}, "field iterations"),
+        ({"methods": []}, "field methods"),
+        ({"methods": ["pcee"]}, "field methods.0"),
+        ({"methods": ["pce", {"name": "gated_crf", "settings": {"wieght": 1}}]}, "field methods.1"),
+        ({"methods": [{"name": "gated_crf", "settings": {"weight": -1}}]}, "field methods.0, weight"),
+        ({"methods": [{"name": "pce", "setting": {}}]}, "field methods.0.setting"),
+        ({"methods": [{"name": "pce", "tuned": {"start": "fold 5"}}]}, "field methods.0.tuned"),
+        ({"methods": ["pce", "pce"]}, "field methods"),
+        ({"methods": [{"name": "pce", "recipe": {"optimizer": "lion"}}]}, "field methods.0.recipe.optimizer"),
+        ({"folds": [0]}, "field folds"),
+        ({"folds": []}, "field folds"),
+        ({"seeds": [1, 1]}, "seeds repeat"),
+        ({"net": "resnet9000"}, "field net"),
+        ({"augmentation": "mixup"}, "field augmentation"),
+        ({"normalisation": "zscore"}, "field normalisation"),
+        ({"name": "../up"}, "field name"),
+        ({"dataset": {"importer": "imagenet", "source": "x"}}, "field dataset"),
+        ({"dataset": {"importer": "acdc"}}, "field dataset.acdc.source"),
+        ({"dataset": {"importer": "acdc", "source": "x", "marks": {"generator": "telepathy"}}}, "dataset.marks"),
+    ],
+)
+def test_what_cannot_be_is_named_before_anything_runs(tmp_path, changes, field):
+    with pytest.raises(InputError) as raised:
+        load_suite(str(suite_file(tmp_path, **changes)))
+    assert field in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1", "", "\xff"])
+def test_a_file_of_another_kind_is_named(tmp_path, text):
+    (tmp_path / "s.yaml").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"s\.yaml"):
+        load_suite(str(tmp_path / "s.yaml"))
+
+
+@pytest.mark.parametrize("name", ["acdc-quik", "nowhere.yaml"])
+def test_an_unknown_suite_is_named(name):
+    with pytest.raises(InputError, match="did you mean"):
+        load_suite(name)
+
+
+def test_what_an_entry_changes_gives_it_a_place_of_its_own(tmp_path):
+    entries = ["gated_crf", *({"name": "gated_crf", "settings": {"start": start}} for start in (0.0, 0.3))]
+    slower = {"name": "gated_crf", "recipe": {"lr": 0.001}}
+    jobs = jobs_of(load_suite(str(suite_file(tmp_path, methods=[*entries, slower]))), tmp_path)
+    assert len({job.folder for job in jobs}) == 4
+    assert jobs[0].folder == tmp_path / "runs" / "small" / "gated_crf" / "test-seed1"
+    assert jobs[2].title == "gated_crf start=0.3, test, seed1"
+    assert [job.recipe.lr for job in jobs] == [0.01, 0.01, 0.01, 0.001]
+
+
+def test_the_recipe_of_the_suite_comes_before_that_of_the_entry(tmp_path):
+    methods = ["pce", {"name": "dmpls", "recipe": {"lr": 0.03}}]
+    path = suite_file(tmp_path, methods=methods, recipe={"lr": 0.02, "schedule": "constant"}, batch=None)
+    first, second = jobs_of(load_suite(str(path)), tmp_path)
+    assert (first.recipe.lr, first.recipe.schedule, second.recipe.lr) == (0.02, "constant", 0.03)
+    assert second.recipe.schedule == "constant"
+    assert first.batch == 12
+
+
+def test_restrictions(tmp_path):
+    changes = {
+        "methods": ["pce", "full", {"name": "full", "settings": {"loss": "ce"}}],
+        "folds": [1, 5],
+        "seeds": [3, 4],
+    }
+    suite = load_suite(str(suite_file(tmp_path, **changes)))
+    assert len(jobs_of(suite, tmp_path)) == 12
+    assert [job.seed for job in jobs_of(suite, tmp_path)] == [3] * 6 + [4] * 6
+    chosen = jobs_of(suite, tmp_path, methods=["full"], folds=[5], seeds=[4])
+    assert [(job.entry.name, job.fold, job.seed) for job in chosen] == [("full", 5, 4)] * 2
+    for restriction in ({"methods": ["dmpls"]}, {"folds": [2]}, {"seeds": [1]}):
+        with pytest.raises(InputError, match=f"no such {next(iter(restriction))}"):
+            jobs_of(suite, tmp_path, **restriction)
+
+
+def test_the_fingerprint_holds_what_decides_the_result(tmp_path):
+    def fingerprint(**changes):
+        return jobs_of(load_suite(str(suite_file(tmp_path, **changes))), tmp_path)[0].fingerprint
+
+    same = fingerprint()
+    for harmless in ({"protocol": "said otherwise"}, {"checkpoint_every": 7}, {"name": "other"}, {"seeds": [1, 2]}):
+        assert fingerprint(**harmless) == same
+    phantoms = SMALL["dataset"]
+    for change in ({"iterations": 11}, {"size": 48}, {"seeds": [2]}, {"recipe": {"lr": 1}}, {"instances": True}):
+        assert fingerprint(**change) != same
+    assert fingerprint(dataset=phantoms | {"seed": 9}) != same
+    assert fingerprint(dataset=phantoms | {"marks": {"generator": "word"}}) != same
