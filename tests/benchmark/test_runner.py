@@ -15,6 +15,7 @@ from pointillist.data.importers.acdc import import_acdc
 from pointillist.errors import InputError, PointillistError
 from pointillist.train.trainer import Stopped
 from tests.benchmark.suites import MACHINE, small_jobs, suite_file
+from tests.conftest import nuclei, png
 
 DIVERGES = {"name": "pce", "recipe": {"lr": 1e30}}
 
@@ -45,6 +46,21 @@ def test_nuclei_are_read_as_objects_too(tmp_path, dsb_zip):
         assert {("objects", metric, "1") for metric in ("iou", "mdice_strict", "mdice_published", "aji")} <= lines
         assert ("nucleus", "hd95_pooled", "voxel") in lines
         assert not any(unit == "mm" for _, _, unit in lines)
+
+
+def test_a_folder_of_images_and_dense_labels(tmp_path):
+    for index in range(4):
+        image, masks = nuclei(index)
+        for name, pixels in (("images", image[..., 0]), ("labels", masks[0].astype("uint8") * 255)):
+            path = tmp_path / "mine" / name / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(png(pixels))
+    dataset = {"importer": "folder", "source": "mine", "name": "Mine", "folds": 2, "classes": ["0=rest", "255=cell"]}
+    dataset["marks"] = {"generator": "skeleton"}
+    jobs = small_jobs(tmp_path, dataset=dataset, folds=[2], batch=2, iterations=2, normalisation="unit")
+    assert run_jobs(jobs, tmp_path, MACHINE).done == tuple(jobs)
+    result = read_result(jobs[0].result)
+    assert (result["data"]["name"], result["data"]["evaluated_cases"]) == ("Mine", 2)
 
 
 def test_a_dataset_that_was_imported_already_is_used_where_it_is(tmp_path, acdc_folder):

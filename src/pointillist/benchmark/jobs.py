@@ -100,8 +100,9 @@ class Job:
         """SHA-256 over everything that decides the result, but for code, machine and the content of the data."""
         suite = self.suite
         content = {
-            **suite.model_dump(include={"dataset", "iterations", "size", "net", "augmentation", "normalisation"}),
-            **suite.model_dump(include={"grid", "instances"}),
+            "dataset": suite.dataset.model_dump(exclude_defaults=True),
+            **suite.model_dump(include={"iterations", "size", "net", "augmentation", "normalisation", "grid"}),
+            "instances": suite.instances,
             "method": self.entry.name,
             "settings": self.entry.all_settings(),
             "recipe": asdict(self.recipe),

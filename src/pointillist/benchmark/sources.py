@@ -150,7 +150,7 @@ def prepared_path(source: AnySource, data: Path | None, root: Path) -> Path:
     imported = _imported_path(source, data, root)
     if source.marks is None:
         return imported
-    digest = _digest([str(imported.resolve()), source.marks.model_dump()])
+    digest = _digest([str(imported.resolve()), source.marks.model_dump(exclude_defaults=True)])
     return root / f"{source.importer}-{source.marks.generator}-{digest}"
 
 
@@ -180,7 +180,7 @@ def _imported_path(source: AnySource, data: Path | None, root: Path) -> Path:
     path = source.path(data)
     if (path / "dataset.json").is_file() and (path / "imagesTr").is_dir():
         return path
-    digest = _digest([str(path.resolve()), source.model_dump(exclude={"marks"})])
+    digest = _digest([str(path.resolve()), source.model_dump(exclude={"marks"}, exclude_defaults=True)])
     return root / f"{source.importer}-{digest}"
 
 
