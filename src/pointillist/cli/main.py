@@ -9,6 +9,7 @@ import typer
 
 import pointillist
 from pointillist.cli import import_
+from pointillist.cli.benchmark import benchmark
 from pointillist.cli.cache import cache
 from pointillist.cli.check import check
 from pointillist.cli.demo import demo
@@ -28,7 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(import_.app, name="import")
-for command in (demo, simulate, check, cache, methods, train, predict, evaluate, report):
+for command in (demo, simulate, check, cache, methods, train, predict, evaluate, report, benchmark):
     app.command()(command)
 
 
