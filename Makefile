@@ -11,7 +11,7 @@ demo: $(INSTALLED)  ## phantoms → clicks → train → predict → evaluate �
 	$(BIN)/pointillist demo demo
 
 test: lint  ## the whole suite, in parallel, with coverage
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --cov --cov-report=term --cov-fail-under=95
 
 lint: $(INSTALLED)  ## style, types and the direction of imports
 	$(BIN)/ruff check .
