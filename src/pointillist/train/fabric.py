@@ -14,7 +14,7 @@ from pointillist.train.plan import Plan
 
 def launch(plan: Plan) -> Fabric:
     """One process, or, when torchrun started several, all of them."""
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it announces what the plan says already
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces what the plan says already
     torch.set_num_threads(plan.threads)
     accelerator = "cuda" if plan.device.startswith("cuda") else "cpu"
     local, total = (int(os.environ.get(name, "1")) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
