@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import subprocess
 import tempfile
 import time
 from importlib.metadata import version
@@ -25,6 +23,7 @@ import numpy as np
 import scipy.ndimage
 import torch
 
+from pointillist.benchmark.provenance import code_version
 from pointillist.data.augment import AUGMENTATIONS, SliceSource, batches
 from pointillist.data.builder import DatasetBuilder, NewCase
 from pointillist.data.cache import CacheSettings, build_cache
@@ -33,6 +32,7 @@ from pointillist.data.image import Grid, Image
 from pointillist.losses.partial_ce import partial_ce
 from pointillist.nets.unet import UNet
 from pointillist.spec import TaskSpec
+from pointillist.train.plan import processor
 from pointillist.types import IGNORE
 
 RESULT = Path(__file__).parent / "results" / "pipeline.json"
@@ -133,17 +133,6 @@ def measure(dataset: Dataset, folder: Path, size: int) -> dict[str, object]:
     }
 
 
-def processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def commit() -> str:
-    done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent)
-    return done.stdout.strip()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--dataset", type=Path)
@@ -157,7 +146,7 @@ def main() -> None:
     content = {
         "what": "a training batch of slices with marks, augmentation acdc, best round",
         "dataset": dataset.name,
-        "commit": commit(),
+        "commit": code_version()["commit"],
         "hardware": f"{processor()}, {arguments.threads} of {os.cpu_count()} threads",
         "load_average_of_the_last_minute": round(os.getloadavg()[0], 1),
         "versions": {name: version(name) for name in ("numpy", "scipy", "torch")},

@@ -14,8 +14,6 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS
 
 import argparse
 import json
-import platform
-import subprocess
 import time
 import warnings
 from collections.abc import Callable
@@ -27,9 +25,11 @@ import torch
 from medpy.metric.binary import hd95 as medpy_hd95
 from monai.metrics import compute_hausdorff_distance
 
+from pointillist.benchmark.provenance import code_version
 from pointillist.data.readers import read_label
 from pointillist.evaluate.surface import hd95_max, hd95_pooled
 from pointillist.geometry.distance import surface_distances
+from pointillist.train.plan import processor
 
 RESULT = Path(__file__).parent / "results" / "surface_distance.json"
 Pair = tuple[np.ndarray, np.ndarray, tuple[float, ...]]
@@ -99,17 +99,6 @@ def measure(pairs: list[Pair], rounds: int) -> dict[str, object]:
     }
 
 
-def processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def commit() -> str:
-    done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent)
-    return done.stdout.strip()
-
-
 def main() -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
@@ -124,7 +113,7 @@ def main() -> None:
         results["ACDC fold 1, pclmix, three classes"] = measure(acdc(Path(real)), 2)
     content = {
         "what": "HD95 of a pair of masks, best round, one thread",
-        "commit": commit(),
+        "commit": code_version()["commit"],
         "hardware": f"{processor()}, 1 thread of {os.cpu_count()}",
         "versions": {name: version(name) for name in ("numpy", "scipy", "medpy", "monai", "torch")},
         "results": results,

@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ import numpy as np
 import scipy.ndimage
 import torch
 
+from pointillist.benchmark.provenance import code_version
 from pointillist.data.augment.loader import make_batch
 from pointillist.data.augment.recipes import augmentation_named
 from pointillist.data.augment.source import SliceSource
@@ -126,7 +126,7 @@ def main() -> None:
     result = {
         "what": f"one pCE training step of the published U-Net on {BATCH} × 1 × {SIZE}², best of {ROUNDS} rounds",
         "dataset": dataset.name,
-        "commit": subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip(),
+        "commit": code_version()["commit"],
         "hardware": f"{processor()}, {options.threads} of {os.cpu_count()} threads",
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
         "precision": {"plain loop": "32-true", "pointillist": best_precision("cpu")},

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -21,12 +23,12 @@ STORED_ENDINGS = (".nii.gz", ".nii", ".png", ".bmp", ".tif")
 """Endings that datasets use: nnU-Net's own list of lossless kinds."""
 
 
-def atomic_write_bytes(path: Path, data: bytes) -> None:
-    """Write a file so that a crash at any moment leaves the old content or the new, never a part.
+@contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for writing that gets its name when the block ends well: a crash leaves the old content or the new.
 
     Args:
         path: final name; its folder is made if need be.
-        data: the whole content.
 
     Raises:
         OSError: naming the file, if the disk is full or the folder cannot be written; what had the final name before
@@ -37,7 +39,7 @@ def atomic_write_bytes(path: Path, data: bytes) -> None:
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(0o644)
@@ -48,6 +50,20 @@ def atomic_write_bytes(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def atomic_write_bytes(path: Path, data: bytes) -> None:
+    """Write a whole file by :func:`atomic_file`.
+
+    Args:
+        path: final name; its folder is made if need be.
+        data: the whole content.
+
+    Raises:
+        OSError: as :func:`atomic_file`.
+    """
+    with atomic_file(path) as file:
+        file.write(data)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import struct
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from pointillist.data.writers import atomic_file
 from pointillist.errors import DamagedFileError
 from pointillist.types import AnyArray
 
@@ -52,22 +51,8 @@ def write_container(path: Path, arrays: Mapping[str, Sequence[AnyArray]], meta: 
     Raises:
         OSError: naming the file, if the disk is full or the folder cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".partial")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            _write(file, arrays, meta)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:  # a full disk does not say which file
-        temporary.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with atomic_file(path) as file:
+        _write(file, arrays, meta)
 
 
 def is_container(path: Path) -> bool:
