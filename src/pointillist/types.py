@@ -1,7 +1,7 @@
 """The vocabulary every layer shares: array aliases, the IGNORE value and the stroke.
 
-In memory a label map is ``uint8`` and holds :data:`IGNORE` where nobody marked anything. On disk the same
-voxels hold the largest class + 1 (nnU-Net's rule); :mod:`pointillist.data.dataset` translates at that border.
+In memory a label map is ``uint8`` and holds ``IGNORE`` where nobody marked anything. On disk the same
+voxels hold the largest class + 1 (nnU-Net's rule); ``pointillist.data.dataset`` translates at that border.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ IGNORE = 255
 """Label of a pixel that nobody marked, in memory. Class indices are therefore 0 … 254."""
 
 LabelMap = NDArray[np.uint8]
-"""``(*s)`` class indices, 0 = background, :data:`IGNORE` where unknown."""
+"""``(*s)`` class indices, 0 = background, ``IGNORE`` where unknown."""
 
 InstanceMap = NDArray[np.int32]
 """``(*s)`` instance numbers, 0 = background."""

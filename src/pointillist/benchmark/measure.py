@@ -46,7 +46,7 @@ def measure(run: Path, plan: Plan, *, instances: bool) -> dict[str, Any]:
         instances: whether objects are evaluated too.
 
     Returns:
-        ``plain`` and ``recalibrated``, each with ``summary`` (as :func:`pointillist.evaluate.summary.summarise`) and
+        ``plain`` and ``recalibrated``, each with ``summary`` (as ``pointillist.evaluate.summary.summarise``) and
         ``cases`` (``columns`` and ``rows``).
 
     Raises:

@@ -24,7 +24,7 @@ def result_of(
     Args:
         job: the run.
         plan: that it was trained by.
-        readings: from :func:`pointillist.benchmark.measure.measure`.
+        readings: from ``pointillist.benchmark.measure.measure``.
         evaluation_minutes: that both readings took.
         peak_memory_mb: the most that the last process held.
     """

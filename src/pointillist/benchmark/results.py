@@ -19,7 +19,7 @@ def write_result(path: Path, result: dict[str, Any]) -> None:
 
     Args:
         path: the file.
-        result: from :func:`result_of`.
+        result: from ``result_of``.
     """
     text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
     flat = _FLAT.sub(lambda found: found[1] + re.sub(r"\n\s*", " ", found[2]) + found[3], text)

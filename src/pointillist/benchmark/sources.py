@@ -137,7 +137,7 @@ AnySource = AcdcSource | Dsb2018Source | FolderSource | PhantomSource
 
 
 def prepared_path(source: AnySource, data: Path | None, root: Path) -> Path:
-    """Where the suite's dataset is, or will be once :func:`prepare` has made it.
+    """Where the suite's dataset is, or will be once ``prepare`` has made it.
 
     Args:
         source: of the suite.

@@ -35,7 +35,7 @@ class Batch:
 
     Attributes:
         image: ``(b, c, h, w)`` float32.
-        label: ``(b, h, w)`` int64 classes, :data:`~pointillist.types.IGNORE` where unknown.
+        label: ``(b, h, w)`` int64 classes, ``IGNORE`` where unknown.
         valid: ``(b, h, w)`` bool, False in padding and in the margin that a rotation uncovers.
         marks: sample points of the strokes.
         ids: ``case/slice`` of each image, the case alone for 2-D images.

@@ -158,7 +158,7 @@ class Dataset:
 
         Raises:
             DatasetError: if the number of channels is not the one dataset.json states.
-            DamagedFileError, GeometryError: as :func:`pointillist.data.readers.read_image`.
+            DamagedFileError, GeometryError: as ``pointillist.data.readers.read_image``.
         """
         images = [read_image(path, header_rule=header_rule) for path in case.images]
         image = images[0]
@@ -177,7 +177,7 @@ class Dataset:
         return image
 
     def sparse_labels(self, case: Case, *, header_rule: HeaderRule = "auto") -> Image:
-        """The label map that training sees, :data:`~pointillist.types.IGNORE` where nobody marked.
+        """The label map that training sees, ``IGNORE`` where nobody marked.
 
         Raises:
             DatasetError: if the case has no label file.
@@ -303,7 +303,7 @@ def labels_from_disk(array: np.ndarray[Any, Any], spec: TaskSpec, *, sparse: boo
 
 
 def labels_to_disk(labels: LabelMap, spec: TaskSpec) -> LabelMap:
-    """The inverse of :func:`labels_from_disk`."""
+    """The inverse of ``labels_from_disk``."""
     return np.where(labels == IGNORE, np.uint8(spec.ignore_on_disk), labels)
 
 

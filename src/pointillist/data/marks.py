@@ -30,7 +30,7 @@ class Marks:
         strokes: in drawing order; later ones lie over earlier ones.
         shape: spatial shape of the image they were drawn on, in memory (canonical) order.
         slice_axis: the axis that the strokes' third coordinate counts along; None for 2-D images.
-        raster_sha256: :func:`raster_hash` of the label map in labelsTr when the marks were saved.
+        raster_sha256: ``raster_hash`` of the label map in labelsTr when the marks were saved.
     """
 
     strokes: tuple[Stroke, ...]
@@ -62,7 +62,7 @@ def raster_hash(labels: LabelMap) -> str:
     """SHA-256 of a label map's shape and values in memory order, so that an edit by another tool shows.
 
     Args:
-        labels: ``(*s)`` with :data:`~pointillist.types.IGNORE` where nothing is marked.
+        labels: ``(*s)`` with ``IGNORE`` where nothing is marked.
     """
     digest = hashlib.sha256(repr(labels.shape).encode())
     digest.update(labels.tobytes(order="C"))

@@ -33,7 +33,7 @@ def split_ending(path: Path) -> tuple[str, str]:
 
 
 def read_image(path: Path, *, header_rule: HeaderRule = "auto") -> Image:
-    """Read an image file of any supported kind; see :func:`decode_image` for rules and errors.
+    """Read an image file of any supported kind; see ``decode_image`` for rules and errors.
 
     Args:
         path: ``.nii``, ``.nii.gz``, ``.png``, ``.bmp``, ``.jpg``, ``.tif``.
@@ -46,11 +46,11 @@ def read_image(path: Path, *, header_rule: HeaderRule = "auto") -> Image:
 
 
 def read_label(path: Path, *, header_rule: HeaderRule = "auto") -> Image:
-    """Read a label file of any supported kind; see :func:`decode_label` for rules and errors.
+    """Read a label file of any supported kind; see ``decode_label`` for rules and errors.
 
     Args:
-        path: as for :func:`read_image`.
-        header_rule: as for :func:`read_image`.
+        path: as for ``read_image``.
+        header_rule: as for ``read_image``.
 
     Returns:
         ``(*s)`` uint8 where all values fit, else int32.
@@ -71,7 +71,7 @@ def decode_image(data: bytes, where: Path, *, header_rule: HeaderRule = "auto") 
 
     Raises:
         DamagedFileError: truncated, corrupt, empty, of another kind, or with values that are not finite.
-        GeometryError: impossible or contradictory geometry (:func:`pointillist.data.nifti.decode_nifti`).
+        GeometryError: impossible or contradictory geometry (``pointillist.data.nifti.decode_nifti``).
     """
     return _decode_finite(data, where, header_rule, labels=False)
 
@@ -94,17 +94,17 @@ def decode_label(data: bytes, where: Path, *, header_rule: HeaderRule = "auto") 
     """Decode a label image: whole numbers only.
 
     Args:
-        data: as for :func:`decode_image`.
-        where: as for :func:`decode_image`.
-        header_rule: as for :func:`decode_image`.
+        data: as for ``decode_image``.
+        where: as for ``decode_image``.
+        header_rule: as for ``decode_image``.
 
     Returns:
         ``(*s)`` uint8 where all values fit, else int32.
 
     Raises:
         LabelError: if values are not whole numbers, or the image is in colour.
-        DamagedFileError: as :func:`decode_image`.
-        GeometryError: as :func:`decode_image`.
+        DamagedFileError: as ``decode_image``.
+        GeometryError: as ``decode_image``.
     """
     image = _decode_finite(data, where, header_rule, labels=True)
     array, notes = _one_channel(image)

@@ -31,11 +31,11 @@ class TargetStore:
     """Soft maps and a weight map for each slice, mapped from disk.
 
     Args:
-        folder: where generations lie; made by the first :meth:`put`.
+        folder: where generations lie; made by the first ``put``.
         stored: ``float16``, or ``uint8`` for values in [0, 1] to within 1/510 in half the space.
 
     Attributes:
-        generation: number of the generation that :meth:`get` reads; 0 is the empty store.
+        generation: number of the generation that ``get`` reads; 0 is the empty store.
     """
 
     def __init__(self, folder: Path, *, stored: Literal["float16", "uint8"] = "float16") -> None:
@@ -46,10 +46,10 @@ class TargetStore:
         self._index: _Index = {}
 
     def put(self, name: str, soft: Tensor, weight: Tensor) -> None:
-        """Set the target of one slice, which the next :meth:`commit` makes visible.
+        """Set the target of one slice, which the next ``commit`` makes visible.
 
         Args:
-            name: the slice, as in :attr:`pointillist.data.batch.Batch.ids`.
+            name: the slice, as in ``pointillist.data.batch.Batch.ids``.
             soft: ``(k, h, w)`` on the cached grid.
             weight: ``(h, w)``, 0 where there is no target.
 

@@ -53,14 +53,14 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def atomic_write_bytes(path: Path, data: bytes) -> None:
-    """Write a whole file by :func:`atomic_file`.
+    """Write a whole file by ``atomic_file``.
 
     Args:
         path: final name; its folder is made if need be.
         data: the whole content.
 
     Raises:
-        OSError: as :func:`atomic_file`.
+        OSError: as ``atomic_file``.
     """
     with atomic_file(path) as file:
         file.write(data)
@@ -71,7 +71,7 @@ def write_json(path: Path, value: Any) -> None:
 
     Args:
         path: final name.
-        value: anything that :func:`json.dumps` takes.
+        value: anything that ``json.dumps`` takes.
     """
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     # A file name that is not UTF-8 reaches us as lone surrogates; as \udcXX they are plain JSON and come back.
@@ -103,13 +103,13 @@ def write_label(path: Path, labels: AnyArray, grid: Grid) -> None:
     """Write a label or instance map in the smallest unsigned type that holds it.
 
     Args:
-        path: as for :func:`write_image`.
+        path: as for ``write_image``.
         labels: ``(*s)``, not negative.
         grid: its grid.
 
     Raises:
         LabelError: if a value is negative: the unsigned type would turn it into another label.
-        InputError: as for :func:`write_image`.
+        InputError: as for ``write_image``.
     """
     if int(labels.min()) < 0:
         raise LabelError("labels cannot be negative", where=path, expected="0, 1, 2, …", received=int(labels.min()))

@@ -32,7 +32,7 @@ def evaluate_folder(
     """Evaluate a folder of predictions.
 
     Args:
-        predictions: as for :func:`pointillist.evaluate.folders.pair_files`.
+        predictions: as for ``pointillist.evaluate.folders.pair_files``.
         reference: likewise.
         protocol: what to compute.
         instances: compare objects instead of classes.

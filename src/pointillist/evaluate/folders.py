@@ -46,7 +46,7 @@ def pair_files(predictions: Path, reference: Path, *, instances: bool = False) -
 
     Returns:
         Pairs in the order of the case names. ``CASE.nii.gz`` belongs to ``CASE_gt.nii.gz`` before it does to
-        ``CASE.nii.gz`` (:data:`REFERENCE_SUFFIXES`), whatever the file endings.
+        ``CASE.nii.gz`` (``REFERENCE_SUFFIXES``), whatever the file endings.
 
     Raises:
         InputError: if a path does not exist, there is no prediction, one has no reference, or two files claim one

@@ -68,7 +68,7 @@ def mdice_strict(prediction: AnyArray, reference: AnyArray, *, min_area: int = 2
     """Mean Dice over the reference's objects; an object that was missed counts 0, wherever it lies.
 
     Every object is compared with the predicted one that covers most of it (the lower id on a tie); one predicted
-    object may serve several. Predicted objects that meet none cost nothing here: :func:`aji` counts those.
+    object may serve several. Predicted objects that meet none cost nothing here: ``aji`` counts those.
 
     Args:
         prediction: ``(*s)`` instance ids, 0 = background.
@@ -117,10 +117,10 @@ def mdice_published(prediction: AnyArray, reference: AnyArray) -> float:
     Reference ids are visited from 1 to the largest. A gap, and an object under 20 pixels, scores 1. The first id
     without a match (gaps and tiny objects count as such) removes every object that touches the image's border from
     then on, and each of those scores 1 too. An object inside without a match scores almost 0. Predicted objects that
-    meet none cost nothing. Compare :func:`mdice_strict`.
+    meet none cost nothing. Compare ``mdice_strict``.
 
     Args:
-        prediction: ``(h, w)`` instance ids; the published code makes them with :func:`published_instances`.
+        prediction: ``(h, w)`` instance ids; the published code makes them with ``published_instances``.
         reference: ``(h, w)`` instance ids.
 
     Returns:

@@ -18,7 +18,7 @@ def object_rows(case: str, prediction: Image, reference: Image) -> list[Row]:
     """Instance metrics of one case.
 
     A prediction without ids (one value besides 0) is a mask, and is split as
-    :func:`~pointillist.evaluate.instance.published_instances` does; ``mdice_published`` always goes by the mask.
+    ``published_instances`` does; ``mdice_published`` always goes by the mask.
 
     Args:
         case: its name.

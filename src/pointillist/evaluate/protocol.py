@@ -69,7 +69,7 @@ class Protocol:
 
     @property
     def rule(self) -> PublishedRule | None:
-        """The rule that :attr:`published` names."""
+        """The rule that ``published`` names."""
         return None if self.published is None else published_rule(self.published)
 
     def spacing(self, grid: Grid) -> tuple[tuple[float, ...], LengthUnit]:

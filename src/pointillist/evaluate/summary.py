@@ -32,7 +32,7 @@ def summarise(rows: Iterable[Row], *, seed: int = 0) -> list[dict[str, Any]]:
     Returns:
         One dictionary a class and metric, in order of appearance, with ``class``, ``metric``, ``unit``, ``mean``,
         ``std``, ``low``, ``high``, ``n``, ``undefined``; numbers are None where nothing is defined, and the interval
-        is where fewer than two cases are. See :data:`DEFINITION`.
+        is where fewer than two cases are. See ``DEFINITION``.
     """
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:

@@ -1,4 +1,4 @@
-"""Surface metrics. All are made of one pair of distance sets (:func:`pointillist.geometry.distance.surface_distances`).
+"""Surface metrics. All are made of one pair of distance sets (``pointillist.geometry.distance.surface_distances``).
 
 Degenerate pairs follow one rule: both masks empty is a perfect answer (distance 0, NSD 1); where only one is empty
 there is no distance (NaN) and no agreement (NSD 0).
@@ -33,11 +33,11 @@ def hd95_max(distances: SurfaceDistances) -> float:
 
 
 def hd95_pooled_bounded(distances: SurfaceDistances, diagonal: float) -> float:
-    """:func:`hd95_pooled`, with the volume's diagonal for a pair in which one mask is empty.
+    """``hd95_pooled``, with the volume's diagonal for a pair in which one mask is empty.
 
     Args:
         distances: of the pair.
-        diagonal: :func:`volume_diagonal`, in the unit of the distances.
+        diagonal: ``volume_diagonal``, in the unit of the distances.
     """
     value = hd95_pooled(distances)
     return diagonal if np.isnan(value) else value

@@ -38,7 +38,7 @@ class Row:
     reason: str = ""
 
     def cells(self) -> tuple[str | float | int | None, ...]:
-        """The row in the order of :data:`COLUMNS`."""
+        """The row in the order of ``COLUMNS``."""
         return (
             self.case, self.cls, self.metric, self.value, self.unit, self.n_ref, self.n_pred, self.reason
         )  # fmt: skip
@@ -48,11 +48,11 @@ def make_row(case: str, cls: str, metric: str, value: float, unit: Unit, sizes: 
     """A row from a metric's number; NaN becomes undefined, for the reason given.
 
     Args:
-        case: as in :class:`Row`.
-        cls: as in :class:`Row`.
-        metric: as in :class:`Row`.
+        case: as in ``Row``.
+        cls: as in ``Row``.
+        metric: as in ``Row``.
         value: the metric's number.
-        unit: as in :class:`Row`.
+        unit: as in ``Row``.
         sizes: ``n_ref`` and ``n_pred``.
         reason: why the value is undefined if it is NaN.
     """
@@ -77,7 +77,7 @@ class Evaluation:
         """Header, summary and rows as JSON values.
 
         Args:
-            summary: from :func:`pointillist.evaluate.summary.summarise`.
+            summary: from ``pointillist.evaluate.summary.summarise``.
         """
         rows = [dict(zip(COLUMNS, row.cells(), strict=True)) for row in self.rows]
         return {"header": self.header, "summary": summary, "rows": rows}

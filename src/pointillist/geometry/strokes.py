@@ -47,10 +47,10 @@ def rasterise(
         slice_axis: axis of a volume that counts slices; rows and columns are the other two in order. Ignored
             for a 2-D image.
         onto: map to draw over; it is copied, not changed. Default: nothing marked, all
-            :data:`~pointillist.types.IGNORE`.
+            ``IGNORE``.
 
     Returns:
-        ``uint8`` class indices of the given shape, :data:`~pointillist.types.IGNORE` where nothing was drawn.
+        ``uint8`` class indices of the given shape, ``IGNORE`` where nothing was drawn.
 
     Raises:
         GeometryError: if the strokes, the shape and ``onto`` do not fit each other.
@@ -66,7 +66,7 @@ def rasterise(
 
 
 def inside(strokes: Sequence[Stroke], shape: tuple[int, ...], slice_axis: int = -1) -> Mask:
-    """Tell per stroke whether :func:`rasterise` would draw at least one pixel of it (before others cover it).
+    """Tell per stroke whether ``rasterise`` would draw at least one pixel of it (before others cover it).
 
     Raises:
         GeometryError: if the strokes do not fit the shape.

@@ -23,7 +23,7 @@ def trace(labels: LabelMap, *, slice_axis: int = -1, author: str | None = None) 
     from an end of each connected part, and cut wherever the walk goes back; straight runs keep their ends only.
 
     Args:
-        labels: ``uint8`` map of an image or a volume, :data:`~pointillist.types.IGNORE` where nothing is marked.
+        labels: ``uint8`` map of an image or a volume, ``IGNORE`` where nothing is marked.
         slice_axis: axis of a volume that counts slices; ignored for a 2-D image.
         author: noted in the strokes.
 

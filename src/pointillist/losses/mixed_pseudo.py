@@ -42,7 +42,7 @@ def mixed_pseudo(first: Tensor, second: Tensor, alpha: float | Tensor) -> Tensor
     .. math:: L = \tfrac12 (Dice(P_1, ŷ) + Dice(P_2, ŷ)), \quad ŷ = \mathrm{argmax}_k (α P_1^k + (1-α) P_2^k)
 
     ŷ covers all pixels, labelled ones included, and takes no gradient. Dice is
-    :func:`~pointillist.losses.partial_dice`, dense. The published weight beside partial cross-entropy is 0.5.
+    ``partial_dice``, dense. The published weight beside partial cross-entropy is 0.5.
 
     Args:
         first: ``(b, k, *s)`` probabilities P₁ of the main branch.

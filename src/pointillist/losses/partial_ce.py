@@ -21,7 +21,7 @@ def partial_ce(logits: Tensor, label: Tensor, *, reduction: Literal["mean", "sum
 
     Args:
         logits: ``(b, k, *s)`` unnormalised scores z.
-        label: ``(b, *s)`` classes 0 … k−1, :data:`~pointillist.types.IGNORE` where unlabelled.
+        label: ``(b, *s)`` classes 0 … k−1, ``IGNORE`` where unlabelled.
         reduction: ``"mean"`` divides by the number of labelled pixels of the batch, ``"sum"`` does not divide (for
             means over several processes).
 

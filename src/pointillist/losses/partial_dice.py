@@ -21,7 +21,7 @@ def partial_dice(probabilities: Tensor, label: Tensor, *, smooth: float = 1e-5) 
 
     Args:
         probabilities: ``(b, k, *s)`` P, softmax of the logits.
-        label: ``(b, *s)`` classes 0 … k−1, :data:`~pointillist.types.IGNORE` where unlabelled.
+        label: ``(b, *s)`` classes 0 … k−1, ``IGNORE`` where unlabelled.
         smooth: ε > 0, in pixels.
 
     Returns:

@@ -77,7 +77,7 @@ class StepOut:
 
     Attributes:
         terms: summands of the loss by name.
-        carry: detached tensors for :meth:`Method.after_step`.
+        carry: detached tensors for ``Method.after_step``.
         show: detached maps worth a picture.
     """
 
@@ -193,7 +193,7 @@ class SingleNet(Method):
     """A method with one network and one forward pass a step."""
 
     def step(self, batch: Batch, clock: Clock) -> StepOut:
-        """Forward, then :meth:`terms`."""
+        """Forward, then ``terms``."""
         return StepOut(self.terms(self.net(batch.image), batch, clock))
 
     @abstractmethod

@@ -21,7 +21,7 @@ class GatedCRF(SingleNet):
     """Pixels that lie near each other and look alike should be of one class.
 
     L = pCE + λ · (1/N) Σ_p Σ_{q∈W(p)} k(p, q) (1 − ⟨P_p, P_q⟩) with a Gaussian k of distance and intensity; see
-    :func:`pointillist.losses.gated_crf`.
+    ``pointillist.losses.gated_crf``.
 
     Args:
         net: the network.

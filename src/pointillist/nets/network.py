@@ -33,7 +33,7 @@ class NetOut:
 
 
 class SegmentationNet(nn.Module, ABC):
-    """An encoder and a decoder of features, image in, :class:`NetOut` out.
+    """An encoder and a decoder of features, image in, ``NetOut`` out.
 
     Attributes:
         channels: channels of each stage, finest first.
@@ -58,7 +58,7 @@ class SegmentationNet(nn.Module, ABC):
 
     @abstractmethod
     def new_decoder(self) -> nn.Module:
-        """Another decoder, :data:`Stages` in, :class:`NetOut` out, with weights of its own, on the processor."""
+        """Another decoder, ``Stages`` in, ``NetOut`` out, with weights of its own, on the processor."""
 
     def forward(self, x: Tensor) -> NetOut:
         """Encode and decode ``(b, c, *s)``."""
@@ -91,7 +91,7 @@ class SegmentationNet(nn.Module, ABC):
         Args:
             stage: index of the stage, 0 = finest.
             module: features in, features of the same shape out, alone or as ``(features, {name: tensor})``; the
-                latter appear in :attr:`NetOut.side`.
+                latter appear in ``NetOut.side``.
 
         Raises:
             ValueError: if there is no such stage or it already bears a graft.

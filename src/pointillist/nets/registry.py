@@ -17,7 +17,7 @@ def build_net(name: str, in_channels: int, classes: int) -> SegmentationNet:
     """A new network with the weights that its constructor draws.
 
     Args:
-        name: a key of :data:`NETS`.
+        name: a key of ``NETS``.
         in_channels: channels of the image.
         classes: K, background included.
 

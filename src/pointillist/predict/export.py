@@ -55,7 +55,7 @@ def write_prediction(
         prediction: what was found.
         grid: of the image.
         classes: names by index.
-        ending: from :func:`ending_for`.
+        ending: from ``ending_for``.
 
     Returns:
         The files written.

@@ -49,7 +49,7 @@ class Found:
         self._uncertainty = np.empty(shape, np.float32) if uncertainty else None
 
     def put(self, place: tuple[slice, slice], labels: Tensor, answer: Tensor | None) -> None:
-        """Fill a part; see :data:`Part`."""
+        """Fill a part; see ``Part``."""
         self._labels[place] = labels.to("cpu", torch.uint8).numpy()
         if answer is None:
             return

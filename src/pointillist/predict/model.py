@@ -34,15 +34,15 @@ class ModelDescription(BaseModel):
 
     Attributes:
         format: version of this description.
-        net: a name in :data:`pointillist.nets.registry.NETS`.
+        net: a name in ``pointillist.nets.registry.NETS``.
         classes: names by index, background first.
         channels: names of the image's channels.
-        normalisation: a rule of :data:`pointillist.data.cache.normalise.NORMALISATIONS`.
+        normalisation: a rule of ``pointillist.data.cache.normalise.NORMALISATIONS``.
         size: side of the network's input in pixels: of the resized slice, or of a tile.
-        grid: how slices are brought to this size, a name in :data:`pointillist.data.cache.grids.GRIDS`; ``native``
+        grid: how slices are brought to this size, a name in ``pointillist.data.cache.grids.GRIDS``; ``native``
             keeps their size and predicts them by overlapping tiles.
         provenance: where it comes from: data, settings, hashes.
-        sha256: of the weights file; :func:`save_model` fills it in.
+        sha256: of the weights file; ``save_model`` fills it in.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")

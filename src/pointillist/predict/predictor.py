@@ -39,7 +39,7 @@ class Predictor:
         description: how images are prepared.
         precision: ``fp32``, ``bf16``, or ``auto``: bfloat16 where the hardware has it.
         batch: slices or tiles a forward pass; bounds memory.
-        argmax: see :data:`ArgmaxOn`.
+        argmax: see ``ArgmaxOn``.
 
     Raises:
         InputError: if the batch is empty.

@@ -71,7 +71,7 @@ def predict_stream(
 
     Args:
         predictor: the model.
-        cases: from :func:`pointillist.predict.cases.find_cases`.
+        cases: from ``pointillist.predict.cases.find_cases``.
         out: the folder; made if need be.
         output: what is written.
 

@@ -45,7 +45,7 @@ def uniform(seed: int, epoch: int, keys: NDArray[np.uint64]) -> Floats:
         keys: ``(b,)`` of the slices.
 
     Returns:
-        ``(purposes, b)`` multiples of 2⁻⁵³, to be indexed by :class:`Purpose`.
+        ``(purposes, b)`` multiples of 2⁻⁵³, to be indexed by ``Purpose``.
     """
     state = np.zeros(1, dtype=np.uint64)
     for part in (seed, epoch):

@@ -21,7 +21,7 @@ Slices = NDArray[np.int64]
 
 
 class SoftTargets(Protocol):
-    """Where soft targets come from: :class:`pointillist.data.targets.TargetStore`."""
+    """Where soft targets come from: ``pointillist.data.targets.TargetStore``."""
 
     def get(self, ids: tuple[str, ...]) -> tuple[Tensor, Tensor] | None:
         """``(b, k, h, w)`` targets and ``(b, h, w)`` weights on the cached grid; None where there are none yet."""
@@ -81,13 +81,13 @@ def make_batch(
     """Augment these slices; each looks the same whatever other slices are in the batch.
 
     Args:
-        source: as for :func:`batches`.
+        source: as for ``batches``.
         slices: ``(b,)`` numbers of slices.
-        augmentation: as for :func:`batches`.
-        seed: as for :func:`batches`.
-        epoch: as for :func:`batches`.
+        augmentation: as for ``batches``.
+        seed: as for ``batches``.
+        epoch: as for ``batches``.
         shared_geometry: one draw for all, the first slice's.
-        targets: as for :func:`batches`.
+        targets: as for ``batches``.
     """
     cache = source.cache
     keys = cache.keys[slices]
@@ -108,10 +108,10 @@ def sweep(source: SliceSource, slices: Slices, batch: int, targets: SoftTargets 
     """Visit every slice once as it is in the cache, in the given order; only slices of one size share a batch.
 
     Args:
-        source: as for :func:`batches`.
+        source: as for ``batches``.
         slices: ``(n,)`` numbers of slices.
         batch: at most so many images a batch.
-        targets: as for :func:`batches`.
+        targets: as for ``batches``.
     """
     cache = source.cache
     sizes = cache.sizes[slices]

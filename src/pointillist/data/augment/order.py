@@ -14,7 +14,7 @@ def epoch_order(keys: NDArray[np.uint64], seed: int, epoch: int) -> NDArray[np.i
     Two slices keep their order relative to each other whatever other slices take part.
 
     Args:
-        keys: ``(n,)`` of the slices (:attr:`pointillist.data.cache.SliceCache.keys`).
+        keys: ``(n,)`` of the slices (``pointillist.data.cache.SliceCache.keys``).
         seed: of the run.
         epoch: from 0.
 

@@ -48,9 +48,9 @@ def gather_smooth(flat: Tensor, start: Tensor, places: Tensor, sizes: Tensor, pl
     """Linear interpolation between the four nearest cached pixels, the border's value beyond it.
 
     Args:
-        flat: as for :func:`gather`.
-        start: as for :func:`gather`.
-        places: as for :func:`nearest_index`.
+        flat: as for ``gather``.
+        start: as for ``gather``.
+        places: as for ``nearest_index``.
         sizes: ``(b, 2)`` int32 rows and columns of the planes.
         planes: planes a slice.
 

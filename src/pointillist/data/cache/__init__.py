@@ -1,6 +1,6 @@
 """The training cache: every slice of a dataset, normalised and resized once, in one checksummed file.
 
-NumPy only. :mod:`pointillist.data.augment` puts it on the device and draws batches from it.
+NumPy only. ``pointillist.data.augment`` puts it on the device and draws batches from it.
 """
 
 from pointillist.data.cache.build import build_cache, cached

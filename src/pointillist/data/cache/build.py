@@ -43,7 +43,7 @@ def cached(dataset: Dataset, settings: CacheSettings, path: Path | None = None) 
         path: the file; default: ``DATASET/cache/SETTINGS.slices``.
 
     Raises:
-        PointillistError: as :func:`build_cache`.
+        PointillistError: as ``build_cache``.
     """
     path = path or default_path(dataset, settings)
     key = cache_key(dataset, settings)
@@ -72,7 +72,7 @@ def build_cache(
         settings: how.
         path: the file to write.
         packed: compressed, to be carried elsewhere.
-        key: :func:`~pointillist.data.cache.settings.cache_key` where it is known already.
+        key: ``cache_key`` where it is known already.
 
     Raises:
         InputError: if a setting does not fit the images, or the float16 form is to be packed.

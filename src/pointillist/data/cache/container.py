@@ -56,7 +56,7 @@ def write_container(path: Path, arrays: Mapping[str, Sequence[AnyArray]], meta: 
 
 
 def is_container(path: Path) -> bool:
-    """Whether a file begins as one that :func:`write_container` wrote, damaged or not."""
+    """Whether a file begins as one that ``write_container`` wrote, damaged or not."""
     with path.open("rb") as file:
         return file.read(len(_MAGIC)) == _MAGIC
 

@@ -23,7 +23,7 @@ def normalise(image: Image, name: NormalisationName) -> Floats:
 
     Args:
         image: ``(*s)``, or ``(h, w, 3)`` in colour.
-        name: a rule of :data:`NORMALISATIONS`.
+        name: a rule of ``NORMALISATIONS``.
 
     Returns:
         ``(*s, c)``.

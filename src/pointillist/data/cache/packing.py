@@ -38,7 +38,7 @@ def pack_planes(pixels: AnyArray, sizes: AnyArray) -> AnyArray:
 
 
 def unpack_planes(packed: AnyArray, sizes: AnyArray, where: Path) -> AnyArray:
-    """Undo :func:`pack_planes`.
+    """Undo ``pack_planes``.
 
     Raises:
         DamagedFileError: if a piece is not an image of its size.
@@ -63,7 +63,7 @@ def pack_bytes(array: AnyArray) -> AnyArray:
 
 
 def unpack_bytes(packed: AnyArray, kind: str, shape: tuple[int, ...], where: Path) -> AnyArray:
-    """Undo :func:`pack_bytes`.
+    """Undo ``pack_bytes``.
 
     Raises:
         DamagedFileError: if the content has another length.

@@ -1,7 +1,7 @@
 """Strokes as sample points, so that moving them is an affine map and drawing them is one scatter.
 
 The points of a stroke lie at most half a pixel apart on the pixels it covers, placed so that every one rounds to a
-pixel that :func:`pointillist.geometry.strokes.rasterise` draws: unmoved, the points give its raster exactly. Moved,
+pixel that ``pointillist.geometry.strokes.rasterise`` draws: unmoved, the points give its raster exactly. Moved,
 every point marks the pixel it falls in, so a stroke never vanishes and never has gaps.
 """
 

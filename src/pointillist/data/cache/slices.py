@@ -64,7 +64,7 @@ class SliceCache:
 
     Attributes:
         path: the file.
-        key: what it was made from (:func:`pointillist.data.cache.settings.cache_key`).
+        key: what it was made from (``pointillist.data.cache.settings.cache_key``).
         dataset: the dataset's name.
         spec: classes and channels.
         settings: how slices were prepared.
@@ -207,7 +207,7 @@ class SliceCache:
         return self.truth[end - int(self.natives[number].prod()) : end].reshape(self.natives[number])
 
     def resized_truth(self) -> LabelMap:
-        """Dense truth of all slices on the cached grid, laid out as :attr:`labels`, for the ``full`` bound.
+        """Dense truth of all slices on the cached grid, laid out as ``labels``, for the ``full`` bound.
 
         Raises:
             InputError: if the cache was made without it.

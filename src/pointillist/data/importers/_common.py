@@ -78,7 +78,7 @@ def translate(labels: Image, values: dict[int, int]) -> LabelMap:
 
     Args:
         labels: whole numbers.
-        values: class index (or :data:`~pointillist.types.IGNORE`) of every value that may occur.
+        values: class index (or ``IGNORE``) of every value that may occur.
 
     Raises:
         LabelError: naming the values that may not occur.

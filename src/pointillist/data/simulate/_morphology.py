@@ -20,7 +20,7 @@ EIGHT = np.ones((3, 3), dtype=bool)
 
 
 def classes_in(dense: LabelMap) -> list[int]:
-    """List the classes of a slice in ascending order, without :data:`~pointillist.types.IGNORE`."""
+    """List the classes of a slice in ascending order, without ``IGNORE``."""
     present = np.flatnonzero(np.bincount(dense.ravel(), minlength=IGNORE)[:IGNORE])
     return [int(cls) for cls in present]
 

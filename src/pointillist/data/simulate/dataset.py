@@ -20,7 +20,7 @@ class Settings:
     """How marks are drawn; None takes the generator's own default.
 
     Attributes:
-        generator: a name in :data:`~pointillist.data.simulate.generators.GENERATORS`.
+        generator: a name in ``GENERATORS``.
         seed: any whole number.
         count: points per class and slice, or fully labelled slices per volume.
         width_px: width of the marks.

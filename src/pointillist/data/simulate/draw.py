@@ -35,8 +35,8 @@ def draw(
     other cases are drawn, nor in which order.
 
     Args:
-        dense: ``uint8`` class of every pixel, 2-D or a volume; :data:`~pointillist.types.IGNORE` gets no marks.
-        generator: a name in :data:`~pointillist.data.simulate.generators.GENERATORS`.
+        dense: ``uint8`` class of every pixel, 2-D or a volume; ``IGNORE`` gets no marks.
+        generator: a name in ``GENERATORS``.
         seed: any whole number.
         dataset: name of the data set.
         case: name of the case.

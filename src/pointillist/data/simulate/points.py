@@ -38,7 +38,7 @@ def in_out_pairs(dense: LabelMap, rng: np.random.Generator, *, count: int = 3, w
     """Draw as many random points in the target as outside of it; with several classes, in each class present.
 
     Source: Zhang et al., CVM: 3 + 3 points an image of Camelyon16; 5 + 5 points of 3 × 3 pixels a tissue core.
-    Same arguments and result as :func:`random_point`.
+    Same arguments and result as ``random_point``.
     """
     return random_point(dense, rng, count=count, width_px=width_px)
 

@@ -33,7 +33,7 @@ def random_walk(dense: LabelMap, rng: np.random.Generator, *, width_px: float = 
         width_px: width of the lines.
 
     Returns:
-        ``(h, w)`` marks, :data:`~pointillist.types.IGNORE` elsewhere.
+        ``(h, w)`` marks, ``IGNORE`` elsewhere.
     """
 
     def draw(mask: Mask, _: int) -> Mask:

@@ -38,7 +38,7 @@ def s2l(dense: LabelMap, rng: np.random.Generator, *, fraction: float = 1.0, wid
         width_px: width of the lines.
 
     Returns:
-        ``(h, w)`` marks, :data:`~pointillist.types.IGNORE` elsewhere.
+        ``(h, w)`` marks, ``IGNORE`` elsewhere.
     """
     marks = np.full(dense.shape, IGNORE, dtype=np.uint8)
     drawn = 0

@@ -24,6 +24,6 @@ def skeleton(dense: LabelMap, rng: np.random.Generator, *, width_px: float = 2.0
         width_px: width of the lines.
 
     Returns:
-        ``(h, w)`` marks, :data:`~pointillist.types.IGNORE` elsewhere.
+        ``(h, w)`` marks, ``IGNORE`` elsewhere.
     """
     return by_class(dense, lambda mask, _: thickened(closed(skeleton_of(mask)), mask, width_px))

@@ -47,7 +47,7 @@ def word(dense: LabelMap, rng: np.random.Generator, *, width_px: float | None = 
         width_px: width of the lines. Default: as published, 3 in the foreground and 1 in the background.
 
     Returns:
-        ``(h, w)`` marks, :data:`~pointillist.types.IGNORE` elsewhere.
+        ``(h, w)`` marks, ``IGNORE`` elsewhere.
     """
 
     def draw(mask: Mask, cls: int) -> Mask:
