@@ -41,8 +41,9 @@ def test_dense_labels_in_the_usual_folders(source, target):
     put(source, {f"images/p{i}.png": GREY for i in range(6)} | {f"masks/p{i}.png": LABEL * 255 for i in range(6)})
     done = import_folder(source, target)
     assert (done.training, done.marked, done.folds) == (6, 0, 5)
-    assert "value 0 is class 0, background" in done.notes
-    assert "value 255 is class 1, class_255" in done.notes
+    assert "value 0 is class 0, background (50.00% of the label pixels)" in done.notes
+    assert "value 255 is class 1, class_255 (50.00% of the label pixels)" in done.notes
+    assert any("--group" in note for note in done.notes)
     dataset = Dataset.open(target)
     assert (dataset.name, dataset.ending) == ("Mine", ".png")
     assert (dataset.dense_labels(dataset.training[0]).array == LABEL).all()
@@ -60,6 +61,32 @@ def test_sparse_labels_with_truth_beside_them(source, target):
     case = dataset.training[0]
     assert (dataset.sparse_labels(case).array == np.where(sparse == 9, IGNORE, sparse)).all()
     assert (dataset.dense_labels(case).array == LABEL).all()
+
+
+@pytest.mark.parametrize("stated", ["dense", "dense/", "./dense"])
+def test_the_folder_of_truth_is_never_taken_for_images(source, target, stated):
+    sparse = np.where(np.random.default_rng(0).random(GREY.shape) < 0.5, LABEL, 9).astype(np.uint8)
+    put(source, {"a.png": GREY, "b.png": GREY + 1, "masks/a.png": sparse, "dense/a.png": LABEL, "dense/b.png": LABEL})
+    done = import_folder(source, target, FolderOptions(truth=stated, unlabelled=9))
+    assert [case.id for case in Dataset.open(target).training] == ["a", "b"]
+    assert done.marked == 1
+
+
+def test_a_folder_that_nobody_named_is_left_aside(source, target):
+    put(source, {"a.png": GREY, "b.png": GREY + 1, "masks/a.png": LABEL, "dense/a.png": LABEL, "notes.txt.png": GREY})
+    (source / "readme.txt").write_text("x")
+    done = import_folder(source, target)
+    assert [case.id for case in Dataset.open(target).training] == ["a", "b", "notes.txt"]
+    assert "files left aside: 2, for example dense/a.png" in done.notes
+    assert "folds: 5 asked for, 3 possible with 3 patients" in done.notes
+
+
+def test_marks_of_another_image_are_refused(source, target):
+    wrong = np.where(np.random.default_rng(0).random(GREY.shape) < 0.5, 1 - LABEL, 9).astype(np.uint8)
+    put(source, {"images/a.png": GREY, "labels/a.png": wrong, "dense/a.png": LABEL})
+    with pytest.raises(LabelError, match="do not belong"):
+        import_folder(source, target, FolderOptions(truth="dense", unlabelled=9))
+    assert not target.exists()
 
 
 def test_label_files_beside_their_images(source, target):

@@ -52,18 +52,22 @@ def find_cases(names: Sequence[str], *, images: str | None, labels: str | None, 
     readable = [name for name in names if split_ending(Path(name))[1]]
     image_folder = _folder(readable, images, _IMAGE_FOLDERS)
     label_folder = _folder(readable, labels, _LABEL_FOLDERS)
-    others = [folder for folder in (label_folder, truth) if folder]
+    truth_folder = None if truth is None else _folder(readable, truth, ())
+    others = [folder for folder in (label_folder, truth_folder) if folder]
     image_names = [
         name for name in readable if _below(name, image_folder) and not any(_below(name, folder) for folder in others)
     ]
+    beside = [name for name in image_names if "/" not in name]
+    if image_folder is None and beside:  # images lie in the source itself: what else it holds is not for us to guess
+        image_names = beside
     label_names = [name for name in readable if label_folder and _below(name, label_folder)]
     if label_folder is None:
         label_names = [name for name in image_names if _stem(name).lower().endswith(_LABEL_SUFFIXES)]
         image_names = [name for name in image_names if name not in set(label_names)]
-    truth_names = [] if truth is None else [name for name in readable if _below(name, _folder(readable, truth, ()))]
+    truth_names = [name for name in readable if truth_folder and _below(name, truth_folder)]
     keys = {name: _case_id(name, image_folder) for name in image_names}
     label_of = _pair(keys, {name: _case_id(name, label_folder) for name in label_names})
-    truth_of = _pair(keys, {name: _case_id(name, truth) for name in truth_names})
+    truth_of = _pair(keys, {name: _case_id(name, truth_folder) for name in truth_names})
     triples = [Triple(key, name, label_of.get(name), truth_of.get(name)) for name, key in keys.items()]
     return sorted(triples, key=lambda triple: triple.id)
 
@@ -71,7 +75,7 @@ def find_cases(names: Sequence[str], *, images: str | None, labels: str | None, 
 def _folder(names: Sequence[str], stated: str | None, usual: Sequence[str]) -> str | None:
     """The folder that the user stated, or the first usual one that exists."""
     if stated is not None:
-        folder = stated.strip("/")
+        folder = str(PurePosixPath(stated)).strip("/")
         if not any(_below(name, folder) for name in names):
             raise InputError(
                 "a stated subfolder holds no image",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,15 @@ import numpy as np
 
 from pointillist.data.builder import DatasetBuilder, NewCase
 from pointillist.data.image import HeaderRule
-from pointillist.data.importers._common import CaseReader, Imported, nothing_found, on_grid, tally, translate
+from pointillist.data.importers._common import (
+    CaseReader,
+    Imported,
+    check_agreement,
+    nothing_found,
+    on_grid,
+    tally,
+    translate,
+)
 from pointillist.data.importers._pairing import Triple, find_cases
 from pointillist.data.readers import NIFTI_ENDINGS, split_ending
 from pointillist.data.source import Source, open_source
@@ -57,7 +66,7 @@ class FolderOptions:
 class _Survey:
     """What a first look at every file says."""
 
-    values: frozenset[int]
+    values: Counter[int]
     colour: bool
     endings: frozenset[str]
     deep: bool
@@ -101,14 +110,19 @@ def import_folder(source: Path, target: Path, options: FolderOptions | None = No
         groups = builder.training_groups()
         folds = min(options.folds, len(set(groups.values())))
         splits = group_folds(groups, folds, options.seed) if folds >= 2 else []
-        summary = (*tally(notes), *_mapping(values, spec), *_unpaired(triples))
+        summary = (
+            *tally(notes),
+            *_mapping(values, spec, survey),
+            *_grouping(groups, options),
+            *_left_over(triples, files),
+        )
         builder.finish(splits, summary)
     marked = sum(t.label is not None for t in triples) if options.unlabelled is not None else 0
     return Imported(target, len(triples), 0, marked, len(splits), summary)
 
 
 def _survey(source: Source, triples: Sequence[Triple], options: FolderOptions) -> _Survey:
-    values: set[int] = set()
+    values: Counter[int] = Counter()
     colour = deep = False
     for triple in triples:
         reader = CaseReader(source, options.header_rule)
@@ -117,16 +131,17 @@ def _survey(source: Source, triples: Sequence[Triple], options: FolderOptions) -
         deep |= image.array.dtype not in (np.uint8, np.uint16)
         for name in (triple.label, triple.truth):
             if name is not None:
-                values |= {int(v) for v in np.unique(reader.labels(name, image).array)}
+                found, pixels = np.unique(reader.labels(name, image).array, return_counts=True)
+                values.update(dict(zip(found.tolist(), pixels.tolist(), strict=True)))
     endings = frozenset(split_ending(Path(triple.image))[1] for triple in triples)
-    return _Survey(frozenset(values), colour, endings, deep)
+    return _Survey(values, colour, endings, deep)
 
 
 def _task(survey: _Survey, options: FolderOptions, source: Source) -> tuple[dict[int, int], TaskSpec]:
     """Class index of every label value, and the task."""
     channels = ("R", "G", "B") if survey.colour else ("intensity",)
     named = _named(options.classes)
-    found = sorted(survey.values - {options.unlabelled})
+    found = sorted(survey.values.keys() - {options.unlabelled})
     if not named and len(found) > _MOST_CLASSES:
         raise LabelError(
             "the label images hold too many values to be classes",
@@ -144,6 +159,7 @@ def _task(survey: _Survey, options: FolderOptions, source: Source) -> tuple[dict
     if options.unlabelled in values:
         raise InputError(
             "one value cannot be a class and mean unlabelled",
+            where="--unlabelled",
             expected="an --unlabelled value that no class has",
             received=f"{options.unlabelled}, which is also {named[options.unlabelled]}",
             todo="check both options",
@@ -162,11 +178,19 @@ def _named(classes: Sequence[str]) -> dict[int, str]:
         except ValueError as error:
             raise InputError(
                 "a class cannot be understood",
-                expected="value=name pairs, or names alone: --classes 0=background,255=nucleus",
+                where="--classes",
+                expected="value=name pairs, or names alone: 0=background,255=nucleus",
                 received=entry,
+                todo="write a whole number before the equals sign",
             ) from error
         if number in named:
-            raise InputError("two classes have the same value", received=f"{number}={named[number]} and {entry}")
+            raise InputError(
+                "two classes have the same value",
+                where="--classes",
+                expected="every value once",
+                received=f"{number}={named[number]} and {entry}",
+                todo="give each class a value of its own",
+            )
         named[number] = name.strip()
     return named
 
@@ -199,6 +223,8 @@ def _read_case(
         image = on_grid(np.repeat(image.array[..., None], 3, axis=-1), image)
         reader.notes.append(f"grey-to-colour: the channel was repeated ({image.where})")
     sparse = options.unlabelled is not None
+    if label is not None and truth is not None:
+        check_agreement(label, truth, str(source.path(triple.label or "")))
     return NewCase(
         id=triple.id,
         image=image,
@@ -216,7 +242,13 @@ def _group(case: str, pattern: str | None) -> str:
     try:
         match = re.search(pattern, case)
     except re.error as error:
-        raise InputError("the group pattern is not a regular expression", received=pattern, todo=str(error)) from error
+        raise InputError(
+            "the group pattern is not a regular expression",
+            where="--group",
+            expected="a pattern such as 'patient\\d+'",
+            received=pattern,
+            todo=f"mend the pattern: {error}",
+        ) from error
     if not match:
         raise InputError(
             "the group pattern does not match every case",
@@ -228,16 +260,33 @@ def _group(case: str, pattern: str | None) -> str:
     return (match[1] if match.groups() else None) or match[0]
 
 
-def _mapping(values: dict[int, int], spec: TaskSpec) -> list[str]:
+def _mapping(values: dict[int, int], spec: TaskSpec, survey: _Survey) -> list[str]:
+    """What every value became, and on how many pixels, so that a stray value or a forgotten option shows."""
+    total = max(survey.values.total(), 1)
     return [
         f"value {value} is {'unlabelled' if index == IGNORE else f'class {index}, {spec.classes[index]}'}"
+        f" ({survey.values[value] / total:.2%} of the label pixels)"
         for value, index in sorted(values.items())
     ]
 
 
-def _unpaired(triples: Sequence[Triple]) -> list[str]:
-    count = sum(triple.label is None for triple in triples)
-    return [f"images without a label image: {count}"] if count else []
+def _grouping(groups: dict[str, str], options: FolderOptions) -> list[str]:
+    count = len(set(groups.values()))
+    notes = []
+    if options.group is None and len(groups) > 1:
+        notes.append("every image counts as a patient of its own; if patients have several, name them with --group")
+    if options.folds > count:
+        notes.append(f"folds: {options.folds} asked for, {count if count > 1 else 0} possible with {count} patients")
+    return notes
+
+
+def _left_over(triples: Sequence[Triple], source: Source) -> list[str]:
+    """Images without a label image, and files that were taken for neither."""
+    unlabelled = sum(triple.label is None for triple in triples)
+    taken = {name for triple in triples for name in (triple.image, triple.label, triple.truth)}
+    others = [name for name in source.names if name not in taken]
+    notes = [f"images without a label image: {unlabelled}"] if unlabelled else []
+    return notes + ([f"files left aside: {len(others)}, for example {others[0]}"] if others else [])
 
 
 def _plain_name(target: Path) -> str:
