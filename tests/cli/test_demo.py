@@ -53,6 +53,14 @@ def test_train_predict_and_resume_from_the_command_line(acdc_folder, tmp_path, c
     run("train", dataset, tmp_path / "none", "--resume", code=1)
     assert "no run to resume" in capsys.readouterr().err
     run("train", dataset, done, "--resume")  # a finished run is finished again, from its last checkpoint
+    run("train", dataset, done, "--resume", "--method", "pce", code=1)
+    assert "keeps what it was begun with" in capsys.readouterr().err
+    run("train", tmp_path, done, "--resume", code=1)
+    assert "keeps what it was begun with" in capsys.readouterr().err
+    run("train", dataset, tmp_path / "x", "--device", "warp", code=1)
+    assert "Traceback" not in capsys.readouterr().err
+    run("predict", done, dataset, tmp_path / "Q", "--fold", 2, code=1)
+    assert "may have learned from the cases" in capsys.readouterr().err
     run("train", dataset, tmp_path / "x", "--method", "gated_crf", "--set", "weight", code=1)
     assert "needs a key and a value" in capsys.readouterr().err
     run("train", dataset, tmp_path / "x", "--fold", 9, code=1)

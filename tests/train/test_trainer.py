@@ -2,28 +2,34 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from pointillist.data.dataset import Dataset
 from pointillist.data.phantoms import make_phantoms
+from pointillist.data.writers import write_label
 from pointillist.errors import DamagedFileError, DatasetError, InputError
 from pointillist.methods import methods
+from pointillist.predict.model import load_model
 from pointillist.runtime.events import read_events
 from pointillist.train.checkpoint import load_checkpoint
 from pointillist.train.plan import Plan, best_precision, idle_threads, read_plan, split_of
 from pointillist.train.run import resume, train
+from pointillist.train.trainer import Trainer
 
 TRAIN = """
 import sys, json
 from pointillist.train.plan import Plan
 from pointillist.train.run import resume, train
+from pointillist.train.trainer import Trainer
 from pointillist.train.trainer import Stopped
 from pathlib import Path
 plan, run = Plan(**json.loads(sys.argv[1])), Path(sys.argv[2])
@@ -128,23 +134,62 @@ def test_the_log_tells_the_whole_story(options, tmp_path):
     assert read_plan(tmp_path / "run") == Plan(**options | {"iterations": 20})
 
 
-def test_selection_on_held_out_marks_keeps_the_best(options, tmp_path):
-    plan = Plan(**options | {"method": "pce", "select": "marks", "validate_every": 4, "recalibrate_bn": True})
+def test_selection_on_held_out_marks_ships_the_best_weights(options, tmp_path, monkeypatch):
+    measured = Trainer._partial_ce_on_selection
+    scores = iter([0.5, 0.1, 0.4, 0.3, 0.2, 0.6])
+
+    def scripted(self):
+        assert 0 < measured(self) < 10
+        return next(scores)
+
+    monkeypatch.setattr(Trainer, "_partial_ce_on_selection", scripted)
+    plan = Plan(**options | {"method": "pce", "select": "marks", "validate_every": 4, "iterations": 22})
     train(plan, tmp_path / "run")
     events = list(read_events(tmp_path / "run" / "events.jsonl"))
     validations = [event for event in events if event["event"] == "validation"]
-    assert [event["step"] for event in validations] == [4, 8, 12, 16, 20, 24]
-    best = min(validations, key=lambda event: event["partial_ce"])
-    assert best["improved"]
-    assert load_checkpoint(tmp_path / "run" / "best")[0]["method"].keys() == weights(tmp_path / "run").keys()
+    assert [event["step"] for event in validations] == [4, 8, 12, 16, 20, 22]  # and at the end
+    assert [event["improved"] for event in validations] == [True, True, False, False, False, False]
+    net, _ = load_model(tmp_path / "run")
+    kept = load_checkpoint(tmp_path / "run" / "best")[0]["method"]
+    assert (tmp_path / "run" / "best" / "step_00000008.pt").exists()
+    last = weights(tmp_path / "run")
+    shipped = {f"net.{name}": value for name, value in net.state_dict().items()}
+    assert all(torch.equal(value, kept[name]) for name, value in shipped.items())
+    assert not all(torch.equal(value, last[name]) for name, value in shipped.items())
 
 
 def test_selection_holds_out_whole_groups(options, phantoms):
     dataset = Dataset.open(phantoms)
-    fold, selection = split_of(Plan(**options | {"select": "marks"}), dataset)
+    fold, selection = split_of(Plan(**options), dataset, hold_out=True)
     groups = {case.id: case.group for case in dataset.training}
     assert {groups[case] for case in selection}.isdisjoint({groups[case] for case in fold.train})
     assert len(selection) + len(fold.train) == len(dataset.training)
+
+
+def test_dense_truth_neither_trains_nor_selects_in_secret(options, phantoms, tmp_path):
+    with pytest.raises(InputError, match="would select on it"):
+        train(Plan(**options | {"method": "full", "select": "marks"}), tmp_path / "run")
+    dense = tmp_path / "dense"
+    shutil.copytree(phantoms, dense)
+    description = json.loads((dense / "dataset.json").read_text())
+    del description["labels"]["ignore"]
+    (dense / "dataset.json").write_text(json.dumps(description))
+    with pytest.raises(InputError, match="dense truth, not marks"):
+        train(Plan(**options | {"dataset": str(dense)}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dataset_without_marks_is_refused(options, phantoms, tmp_path):
+    bare = tmp_path / "bare"
+    shutil.copytree(phantoms, bare, ignore=shutil.ignore_patterns("marks", "cache"))
+    dataset = Dataset.open(bare)
+    for case in dataset.training:
+        labels = dataset.sparse_labels(case)
+        empty = np.full_like(labels.array, dataset.spec.ignore_on_disk)
+        write_label(case.sparse, empty, labels.grid)
+    with pytest.raises(InputError, match="no training case holds a mark"):
+        train(Plan(**options | {"dataset": str(bare)}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_cannot_be_is_refused_before_anything_is_written(options, tmp_path):

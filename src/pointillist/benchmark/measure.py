@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pointillist.data.augment.loader import sweep
 from pointillist.data.augment.source import SliceSource
 from pointillist.data.cache.build import cached
 from pointillist.data.cache.settings import CacheSettings
@@ -26,7 +25,7 @@ from pointillist.predict.cases import find_cases
 from pointillist.predict.model import ModelDescription, load_model, save_model
 from pointillist.predict.predictor import Predictor
 from pointillist.predict.stream import predict_stream
-from pointillist.train.batchnorm import recalibrate
+from pointillist.train.batchnorm import recalibrate, training_images
 from pointillist.train.plan import Plan, split_of
 from pointillist.train.run import new_method
 
@@ -70,12 +69,10 @@ def cache_of(plan: Plan, dataset: Dataset) -> SliceCache:
 
 
 def _training_images(plan: Plan, dataset: Dataset) -> Iterator[Tensor]:
-    """Batches of no more pixels than those of training, however large the slices are."""
+    """The images that the run was trained on."""
     source = SliceSource.open(cache_of(plan, dataset), plan.device)
-    slices = source.cache.subset(split_of(plan, dataset)[0].train)
-    largest = int(source.cache.sizes[slices].prod(axis=1).max())
-    batch = max(1, plan.batch * plan.size**2 // largest)
-    return (one.image.to(plan.device) for one in sweep(source, slices, batch))
+    slices = source.cache.subset(split_of(plan, dataset, hold_out=plan.select == "marks")[0].train)
+    return (image.to(plan.device) for image in training_images(source, slices, plan.batch, plan.seed))
 
 
 def _reading(
@@ -85,7 +82,13 @@ def _reading(
     predictor = Predictor(net, description, precision="fp32")
     for outcome in predict_stream(predictor, cases, out):
         if outcome.error is not None:
-            raise PointillistError("a case could not be predicted", where=outcome.case, received=outcome.error)
+            raise PointillistError(
+                "a case could not be predicted",
+                where=outcome.case,
+                expected="a prediction of every held-out case",
+                received=outcome.error,
+                todo="mend the case, then run the same command again",
+            )
     rows = _rows(out, dataset, instances=instances)
     return {"summary": [_rounded(line) for line in summarise(rows)], "cases": _table(rows)}
 

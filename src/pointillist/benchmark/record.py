@@ -29,7 +29,7 @@ def result_of(
         peak_memory_mb: the most that the last process held.
     """
     dataset, suite = Dataset.open(Path(plan.dataset)), job.suite
-    fold, _ = split_of(plan, dataset)
+    fold, _ = split_of(plan, dataset, hold_out=plan.select == "marks")
     begun = job.begun()
     run = json.loads(read_bytes(job.folder / "run.json"))
     evaluated = {row[0] for row in readings["plain"]["cases"]["rows"]}

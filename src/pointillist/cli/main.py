@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 import typer
 
@@ -54,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: what follows the program's name; None takes the process's own.
     """
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         app(args=arguments)
     except PointillistError as error:
@@ -62,7 +65,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stderr.close()
         sys.exit(1)
     except OSError as error:
-        _fail(f"{error.strerror or error}\n  where:      {error.filename or 'unknown'}")
+        _fail(
+            f"{error.strerror or error}\n  where:      {error.filename or 'unknown'}"
+            "\n  what to do: see that the place exists, can be written, and has room"
+        )
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
+    """Unwind as for an exception, so that nothing half-written is left behind."""
+    sys.exit(128 + number)
 
 
 def _fail(message: str) -> None:

@@ -65,11 +65,31 @@ def predict(
     from pointillist.predict.stream import Output, predict_stream
 
     use_threads(threads)
+    _refuse_known_cases(run, inputs, fold)
     cases = find_cases(inputs, len(read_description(run).channels), fold=fold)
     net, description = load_model(run, choose_device(device))
     predictor = Predictor(net, description, precision=precision, batch=batch, argmax=argmax)
     outcomes = predict_stream(predictor, cases, out, Output(kind, probabilities, uncertainty, header_rule))
     _report(outcomes, len(cases), out, as_json=as_json)
+
+
+def _refuse_known_cases(run: Path, inputs: list[Path], fold: int | None) -> None:
+    """Refuse to predict, as held out, cases of a dataset that the model was trained on."""
+    from pointillist.data.dataset import Dataset
+    from pointillist.errors import InputError
+    from pointillist.predict.model import read_description
+
+    origin = read_description(run).provenance
+    for folder in inputs if fold is not None and "fold" in origin else ():
+        known = (folder / "dataset.json").is_file() and Dataset.open(folder).name == origin.get("dataset")
+        if known and origin["fold"] != fold:
+            raise InputError(
+                "the model may have learned from the cases of this fold",
+                where=f"{run}, fold",
+                expected=f"--fold {origin['fold']}" if origin["fold"] else "no --fold: it was trained on every case",
+                received=f"--fold {fold}",
+                todo=f"train with --fold {fold}, or predict the fold that the model was trained without",
+            )
 
 
 def _report(outcomes: Iterable[Outcome], total: int, out: Path, *, as_json: bool) -> None:
@@ -96,6 +116,7 @@ def _report(outcomes: Iterable[Outcome], total: int, out: Path, *, as_json: bool
         raise PointillistError(
             f"{len(failed)} of {total} images could not be predicted",
             where=out,
+            expected="a prediction of every image",
             received=", ".join(failed[:20]) + (" …" if failed[20:] else ""),
             todo="see the message of each above; mend the files and run the same command again",
         )

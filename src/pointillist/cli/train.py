@@ -10,10 +10,12 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pointillist.train.plan import Plan
     from pointillist.train.trainer import Progress
 
 
 def train(
+    context: typer.Context,
     dataset: Annotated[Path, typer.Argument(help="The dataset to learn from.", show_default=False)],
     run: Annotated[Path, typer.Argument(help="The folder of the run.", show_default=False)],
     method: Annotated[str, typer.Option(help="See `pointillist methods`.")] = "pce",
@@ -53,8 +55,9 @@ def train(
     Example: pointillist train Dataset027_ACDC runs/gated --method gated_crf --fold 1 --set start=0.3
     """
     from pointillist.methods import method_named
+    from pointillist.predict.device import choose_device
     from pointillist.runtime.distributed import leave
-    from pointillist.train.plan import Plan, best_precision, idle_threads
+    from pointillist.train.plan import Plan, best_precision, idle_threads, read_plan
     from pointillist.train.run import resume as go_on
     from pointillist.train.run import train as start
     from pointillist.train.trainer import Stopped
@@ -62,10 +65,12 @@ def train(
     try:
         with _progress() as show:
             if resume:
+                _same_as_begun(context, read_plan(run))
                 go_on(run, on_progress=show)
                 leave()
+                typer.echo(f"Model: {run}")
                 return
-            where = _device(device)
+            where = str(choose_device(device))
             recipe = method_named(method).recipe
             plan = Plan(
                 dataset=str(dataset.resolve()),
@@ -95,6 +100,28 @@ def train(
     typer.echo(f"Model: {run}\nNext: pointillist predict {run} {dataset} predictions")
 
 
+def _same_as_begun(context: typer.Context, plan: Plan) -> None:
+    """Refuse options on the line of a resumed run that are not those it was begun with.
+
+    Raises:
+        InputError: naming the first option that differs.
+    """
+    from pointillist.errors import InputError
+
+    given = dict(context.params) | {"dataset": str(context.params["dataset"].resolve())}
+    given["settings"] = _pairs(given["settings"] or [])
+    for name, value in given.items():
+        stated = context.get_parameter_source(name)
+        if stated is not None and stated.name == "COMMANDLINE" and getattr(plan, name, value) != value:
+            raise InputError(
+                "a resumed run keeps what it was begun with",
+                where=name,
+                expected=getattr(plan, name),
+                received=value,
+                todo="leave the option out, or start another run",
+            )
+
+
 def _pairs(entries: list[str]) -> dict[str, str]:
     from pointillist.errors import InputError
 
@@ -105,14 +132,6 @@ def _pairs(entries: list[str]) -> dict[str, str]:
                 "a setting needs a key and a value", expected="--set weight=0.1", received=f"{key}={value}"
             )
     return pairs
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 class _progress:  # noqa: N801 - a context manager, used as a verb

@@ -87,6 +87,7 @@ class DatasetBuilder:
         self._record: dict[str, Any] = {}
 
     def __enter__(self) -> DatasetBuilder:
+        self._made = [folder for folder in self._target.parents if not folder.exists()]
         self._target.parent.mkdir(parents=True, exist_ok=True)
         self._work = Path(tempfile.mkdtemp(dir=self._target.parent, prefix=f".{self._target.name}.", suffix=".partial"))
         for folder in ("imagesTr", "labelsTr"):
@@ -97,6 +98,9 @@ class DatasetBuilder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         shutil.rmtree(self._work, ignore_errors=True)  # already renamed away when all went well
+        if not self._target.exists():
+            for folder in self._made:
+                folder.rmdir()
 
     def add(self, case: NewCase) -> None:
         """Write one case.
@@ -108,6 +112,7 @@ class DatasetBuilder:
             raise InputError(
                 "a case needs a name of its own made of letters, digits, dots, dashes and underscores",
                 where=case.image.where,
+                expected="for example patient001_frame01",
                 received=f"{case.id!r}{' twice' if case.id in self._sides else ''}",
                 todo="rename the file",
             )
@@ -138,7 +143,13 @@ class DatasetBuilder:
             DatasetError: if there are no cases, or a fold parts a group.
         """
         if not self._sides:
-            raise DatasetError("there is no case to make a dataset of", where=self._target)
+            raise DatasetError(
+                "there is no case to make a dataset of",
+                where=self._target,
+                expected="one image or more",
+                received="none",
+                todo="check the source's folder",
+            )
         groups = self.training_groups()
         check_splits(splits, groups)
         if splits:

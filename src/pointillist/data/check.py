@@ -183,7 +183,13 @@ def _check_marks(case: Case, labels: Image, marks: Marks, result: CheckResult, *
         )
         return
     if case.sparse is None:  # only training cases have marks
-        raise LabelError("marks without a label file", where=case.marks)
+        raise LabelError(
+            "marks without a label file",
+            where=case.marks,
+            expected=f"labelsTr/{case.id}",
+            received="none",
+            todo="import the dataset anew",
+        )
     atomic_write_bytes(case.base, case.sparse.read_bytes())
     mended = Marks(marks.strokes, marks.shape, marks.slice_axis, digest)
     write_marks(case.marks, case.id, mended)
@@ -236,9 +242,16 @@ def _check_whole(dataset: Dataset, result: CheckResult) -> None:
             result.add("note", "import", "import.json", note)
     except PointillistError as error:
         result.add("error", "complete", dataset.name, str(error))
+    _check_totals(dataset, result, marks_wanted=bool(training))
+
+
+def _check_totals(dataset: Dataset, result: CheckResult, *, marks_wanted: bool) -> None:
     totals = np.zeros(len(dataset.spec.classes), dtype=np.int64)
     for health in result.health.values():
         totals += health.marked
+    if marks_wanted and not totals.any():
+        message = "no case has a mark, so only the `full` bound can be trained; draw marks with `pointillist simulate`"
+        result.add("warning", "never-marked", dataset.name, message)
     if totals.any():
         for name, total in zip(dataset.spec.classes, totals, strict=True):
             if not total:

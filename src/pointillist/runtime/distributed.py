@@ -47,6 +47,13 @@ def global_mean(total: Tensor, count: Tensor) -> Tensor:
     return total * (world() / counts.clamp(min=1))
 
 
+def any_rank(flag: bool) -> bool:
+    """Whether the flag is set in any process; every process must ask."""
+    if world() == 1:
+        return flag
+    return bool(gather(torch.tensor([float(flag)])).any())
+
+
 def average_buffers(module: torch.nn.Module) -> None:
     """Average the running statistics of BatchNorm over processes, in place."""
     if world() == 1:

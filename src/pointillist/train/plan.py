@@ -20,6 +20,7 @@ from pointillist.data.split import Split, held_out
 from pointillist.data.writers import write_json
 from pointillist.errors import InputError
 from pointillist.methods import Recipe
+from pointillist.predict.device import choose_precision
 
 _SELECTION_SHARE = 0.1
 
@@ -75,7 +76,13 @@ class Plan:
     def __post_init__(self) -> None:
         for name in ("iterations", "batch", "threads", "checkpoint_every", "validate_every"):
             if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1", received=getattr(self, name))
+                raise InputError(
+                    f"{name} must be at least 1",
+                    where=f"--{name.replace('_', '-')}",
+                    expected="1 or more",
+                    received=getattr(self, name),
+                    todo="give a larger number",
+                )
 
 
 def write_plan(run: Path, plan: Plan, details: dict[str, Any]) -> None:
@@ -113,20 +120,22 @@ def read_plan(run: Path) -> Plan:
         raise InputError(
             "run.json cannot be understood",
             where=f"{run / 'run.json'}, field {'.'.join(map(str, first['loc']))}",
+            expected="the plan of a run",
             received=first["msg"],
             todo="start the run anew in another folder",
         ) from error
 
 
-def split_of(plan: Plan, dataset: Dataset) -> tuple[Split, tuple[str, ...]]:
-    """Which cases a run trains on, and which it selects on.
+def split_of(plan: Plan, dataset: Dataset, *, hold_out: bool) -> tuple[Split, tuple[str, ...]]:
+    """Which cases a run trains on, and which it validates on.
 
     Args:
-        plan: names the fold and the selection.
+        plan: names the fold.
         dataset: the cases.
+        hold_out: whether a tenth of the groups is held out for validation on their marks.
 
     Returns:
-        The fold (``val`` is what training never sees), and the case ids held out of ``train`` for selection.
+        The fold (``val`` is what training never sees), and the case ids held out of ``train`` for validation.
 
     Raises:
         InputError: if the dataset has no such fold, or nothing to train on.
@@ -141,11 +150,18 @@ def split_of(plan: Plan, dataset: Dataset) -> tuple[Split, tuple[str, ...]]:
                 where=dataset.root,
                 expected=f"--fold 1 … {len(folds)}" if folds else "no --fold: the dataset has no splits_final.json",
                 received=plan.fold,
+                todo="choose one of its folds, or leave --fold out",
             )
         fold = folds[plan.fold - 1]
     if not fold.train:
-        raise InputError("there is nothing to train on", where=dataset.root, received=f"fold {plan.fold}")
-    if plan.select == "last":
+        raise InputError(
+            "there is nothing to train on",
+            where=dataset.root,
+            expected="training cases in imagesTr",
+            received=f"none in fold {plan.fold}" if plan.fold else "none",
+            todo="choose another fold, or import the dataset anew",
+        )
+    if not hold_out:
         return fold, ()
     groups = {case.id: case.group for case in dataset.training if case.id in set(fold.train)}
     selection = held_out(groups, _SELECTION_SHARE, plan.seed)
@@ -161,15 +177,14 @@ def processor() -> str:
 
 def best_precision(device: str) -> Literal["32-true", "bf16-mixed"]:
     """``bf16-mixed`` where the hardware computes in it, else full precision."""
-    if device.startswith("cuda"):
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
-    info = Path("/proc/cpuinfo")
-    flags = info.read_text() if info.exists() else ""
-    return "bf16-mixed" if "avx512_bf16" in flags or "amx_bf16" in flags else "32-true"
+    return "bf16-mixed" if choose_precision("auto", torch.device(device)) == "bf16" else "32-true"
 
 
 def idle_threads() -> int:
-    """Physical cores, fewer when the machine is busy: threads that wait for each other are slower than one."""
+    """Processor cores this process may use, fewer when the machine is busy.
+
+    Threads that wait for each other are slower than one.
+    """
     cores = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     busy = round(os.getloadavg()[0]) if hasattr(os, "getloadavg") else 0
     return max(1, cores - busy) if busy < cores else 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +15,7 @@ from pointillist.data.augment.source import SliceSource
 from pointillist.data.cache.build import cached
 from pointillist.data.cache.settings import CacheSettings
 from pointillist.data.dataset import Dataset
-from pointillist.errors import DatasetError
+from pointillist.errors import DatasetError, InputError
 from pointillist.methods import Method, build_method
 from pointillist.nets.registry import build_net
 from pointillist.predict.model import ModelDescription, save_model
@@ -73,15 +72,44 @@ def resume(run: Path, *, on_progress: Callable[[Progress], None] = lambda _: Non
 
 def _prepare(plan: Plan, run: Path, on_progress: Callable[[Progress], None]) -> Trainer:
     dataset = Dataset.open(Path(plan.dataset))
-    fold, selection = split_of(plan, dataset)
     torch.set_num_threads(plan.threads)
     method = new_method(plan, dataset)
     truth = method.needs.dense_truth
-    settings = CacheSettings(plan.size, plan.grid, plan.normalisation, truth=truth)
-    cache = cached(dataset, settings)
+    _refuse_truth(plan, dataset, wanted=truth)
+    fold, held_out = split_of(plan, dataset, hold_out=plan.select == "marks" or method.needs.validation)
+    cache = cached(dataset, CacheSettings(plan.size, plan.grid, plan.normalisation, truth=truth))
     source = SliceSource.open(cache, plan.device, labels="truth" if truth else "marks")
-    train_slices, selection_slices = cache.subset(fold.train), cache.subset(selection)
-    return Trainer(plan, method, source, train_slices, selection_slices, run, on_progress=on_progress)
+    train_slices, validation = cache.subset(fold.train), cache.subset(held_out)
+    for slices, role in ((train_slices, "training"), (validation, "held-out training")):
+        if len(slices) and not truth and not cache.marked(slices):
+            raise InputError(
+                f"no {role} case holds a mark",
+                where=f"{dataset.root}, fold {plan.fold}",
+                expected="points or scribbles in labelsTr",
+                received="unmarked pixels alone",
+                todo="draw marks with `pointillist simulate`, or import label images as sparse with --unlabelled",
+            )
+    return Trainer(plan, method, source, train_slices, validation, run, on_progress=on_progress)
+
+
+def _refuse_truth(plan: Plan, dataset: Dataset, *, wanted: bool) -> None:
+    """Dense truth is for the methods that say so, and never chooses weights."""
+    if wanted and plan.select == "marks":
+        raise InputError(
+            f"method {plan.method} learns from dense truth, and would select on it",
+            where="--select",
+            expected="last",
+            received="marks",
+            todo="leave --select out",
+        )
+    if not wanted and not dataset.sparse:
+        raise InputError(
+            "the labels of the dataset are dense truth, not marks",
+            where=f"{dataset.root / 'dataset.json'}, field labels",
+            expected="an 'ignore' label, for pixels that nobody marked",
+            received=", ".join(dataset.spec.classes),
+            todo="draw marks with `pointillist simulate`, or train the bound: --method full",
+        )
 
 
 def new_method(plan: Plan, dataset: Dataset) -> Method:
@@ -93,7 +121,6 @@ def new_method(plan: Plan, dataset: Dataset) -> Method:
 
 
 def _finish(plan: Plan, run: Path, trainer: Trainer, *, resume: bool) -> None:
-    began = time.monotonic()
     trainer.fit(resume=resume)
     if plan.recalibrate_bn:
         trainer.recalibrate()
@@ -116,7 +143,7 @@ def _finish(plan: Plan, run: Path, trainer: Trainer, *, resume: bool) -> None:
             "iterations": plan.iterations,
             "seed": plan.seed,
             "recalibrated_bn": plan.recalibrate_bn,
-            "minutes": round((time.monotonic() - began) / 60, 2),
+            "minutes": round(trainer.seconds / 60, 2),
             "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         },
     )

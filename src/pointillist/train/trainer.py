@@ -25,9 +25,9 @@ from pointillist.errors import InputError
 from pointillist.losses import partial_ce
 from pointillist.methods import Method, Moment, Score
 from pointillist.runtime.clock import Clock
-from pointillist.runtime.distributed import average_buffers, rank, world
+from pointillist.runtime.distributed import any_rank, average_buffers, rank, world
 from pointillist.runtime.events import EventLog
-from pointillist.train.batchnorm import recalibrate
+from pointillist.train.batchnorm import recalibrate, training_images
 from pointillist.train.checkpoint import load_checkpoint, save_checkpoint
 from pointillist.train.context import RunContext
 from pointillist.train.fabric import launch
@@ -86,6 +86,7 @@ class Trainer:
         if len(train) < plan.batch * world():
             raise InputError(
                 "there are fewer training images than one batch holds",
+                where=f"{plan.dataset}, fold {plan.fold}",
                 expected=f"at least {plan.batch * world()}",
                 received=len(train),
                 todo="lower --batch",
@@ -93,8 +94,10 @@ class Trainer:
         if plan.batch < method.needs.min_batch:
             raise InputError(
                 f"method {method.name} needs several images a batch",
+                where="--batch",
                 expected=f"--batch {method.needs.min_batch} or more",
                 received=plan.batch,
+                todo="raise --batch, or choose another method",
             )
         self.plan, self.method, self.source = plan, method, source
         self.train, self.selection, self._run = train, selection, run
@@ -109,11 +112,17 @@ class Trainer:
         self._best: float | None = None
         self._step = 0
         self._stop = False
+        self._began, self._seconds_before = time.monotonic(), 0.0
 
     @property
     def steps_an_epoch(self) -> int:
         """Optimiser steps in one pass over the training slices; the last, smaller batch is left out."""
         return len(self.train) // (self.plan.batch * world())
+
+    @property
+    def seconds(self) -> float:
+        """Training time so far, over all sessions of the run."""
+        return self._seconds_before + time.monotonic() - self._began
 
     @property
     def clock(self) -> Clock:
@@ -127,6 +136,7 @@ class Trainer:
             Stopped: after SIGTERM or an interrupt, once everything is saved.
             DamagedFileError: if there is no whole checkpoint to resume from.
         """
+        self._began = time.monotonic()
         with EventLog(self._run / "events.jsonl" if rank() == 0 else Path(os.devnull)) as log, self._signals():
             if resume:
                 self._load(log)
@@ -136,31 +146,33 @@ class Trainer:
             self._loop(log)
             average_buffers(self.method)
             self._fabric.barrier()
-            if self._best is not None:
-                best, _ = load_checkpoint(self._run / "best")
+            if self.plan.select == "marks":
+                best, passed_over = load_checkpoint(self._run / "best", self._fabric.device)
                 self.method.load_state_dict(best["method"])
+                for line in passed_over:
+                    log.write("warning", message=line)
             log.write("end", step=self._step)
 
     def recalibrate(self) -> None:
         """Re-estimate the predictor's BatchNorm statistics on the training images."""
-        device = self._fabric.device
-        images = (batch.image.to(device) for batch in sweep(self.source, self.train, self.plan.batch))
-        recalibrate(self.method.predictor(), images)
+        images = training_images(self.source, self.train, self.plan.batch, self.plan.seed)
+        recalibrate(self.method.predictor(), (image.to(self._fabric.device) for image in images))
 
     def _loop(self, log: EventLog) -> None:
-        began, first = time.monotonic(), self._step
+        first = self._step
         while self._step < self.plan.iterations:
             clock = self.clock
             torch.manual_seed(clock.seed_for("step"))
             set_rate(self._optimizer, self._rates, rate_factor(self.plan.recipe, self._step, self.plan.iterations))
             out = self._one_step(clock)
             self._step += 1
+            self._stop = any_rank(self._stop)
             context = self._context()
             self.method.after_step(out["carry"], context)
             if self._step % self.steps_an_epoch == 0:
                 self.method.after_epoch(context)
             done = self._step - first
-            left = (time.monotonic() - began) / done * (self.plan.iterations - self._step)
+            left = (time.monotonic() - self._began) / done * (self.plan.iterations - self._step)
             if self._step % _LOG_EVERY == 0 or self._step == self.plan.iterations:
                 self._log_step(log, out, left)
             self._validate_if_due(log, context)
@@ -211,8 +223,10 @@ class Trainer:
         self._report(Progress(self._step, self.plan.iterations, terms, seconds_left))
 
     def _validate_if_due(self, log: EventLog, context: RunContext) -> None:
-        if len(self.selection) == 0 or self._step % self.plan.validate_every:
+        due = self._step % self.plan.validate_every == 0 or self._step == self.plan.iterations
+        if len(self.selection) == 0 or not due:
             return
+        average_buffers(self.method)
         value = self._partial_ce_on_selection()
         improved = self._best is None or value < self._best
         log.write("validation", step=self._step, partial_ce=value, improved=improved)
@@ -254,6 +268,7 @@ class Trainer:
                 "step": self._step,
                 "best": self._best,
                 "targets": self._targets.state(),
+                "seconds": self.seconds,
             }
             save_checkpoint(self._run / "checkpoints", self._step, state)
             log.write("checkpoint", step=self._step)
@@ -263,7 +278,7 @@ class Trainer:
         state, passed_over = load_checkpoint(self._run / "checkpoints", self._fabric.device)
         self.method.load_state_dict(state["method"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self._step, self._best = state["step"], state["best"]
+        self._step, self._best, self._seconds_before = state["step"], state["best"], state["seconds"]
         self._targets.restore(state["targets"])
         for line in passed_over:
             log.write("warning", message=line)

@@ -17,7 +17,7 @@ from pointillist.data.cache.packing import unpack_bytes, unpack_planes
 from pointillist.data.cache.settings import FORMAT, CacheSettings
 from pointillist.errors import DamagedFileError, InputError
 from pointillist.spec import TaskSpec
-from pointillist.types import AnyArray, LabelMap
+from pointillist.types import IGNORE, AnyArray, LabelMap
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,13 @@ class SliceCache:
         for case in self.cases:
             if case.id == case_id:
                 return case
-        raise InputError("the cache has no such case", where=self.path, received=case_id)
+        raise InputError(
+            "the cache has no such case",
+            where=self.path,
+            expected=f"one of its {len(self.cases)} cases",
+            received=case_id,
+            todo="make the cache anew with `pointillist cache` if the case was added later",
+        )
 
     def subset(self, case_ids: Iterable[str]) -> NDArray[np.int64]:
         """The slices of these cases, in their order.
@@ -191,6 +197,11 @@ class SliceCache:
         begin, end = self.plane_start[number : number + 2]
         return self.labels[begin:end].reshape(self.sizes[number])
 
+    def marked(self, numbers: NDArray[np.int64]) -> bool:
+        """Whether any of these slices holds a mark, as a raster or as a stroke."""
+        strokes = self.mark_start[numbers + 1] > self.mark_start[numbers]
+        return bool(strokes.any()) or any((self.label(int(number)) != IGNORE).any() for number in numbers)
+
     def native_truth(self, number: int) -> LabelMap:
         """Dense truth of one slice at native size, ``(h, w)``.
 
@@ -201,6 +212,8 @@ class SliceCache:
             raise InputError(
                 "the cache holds no dense truth",
                 where=self.path,
+                expected="a cache with dense truth",
+                received="marks alone",
                 todo="make one with `pointillist cache --with-truth`, for the full bound or for evaluation alone",
             )
         end = int(self.natives[: number + 1].prod(axis=1).sum())
