@@ -1,4 +1,5 @@
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -85,7 +86,7 @@ def test_any_number_of_channels_is_shown(array):
 def test_what_a_page_shows_is_escaped():
     from types import SimpleNamespace
 
-    dataset = SimpleNamespace(name="<script>", training=(), spec=SPEC)
+    dataset = SimpleNamespace(name="<script>", root=Path("D"), training=(), spec=SPEC)
     page = render("check.html", dataset=dataset, groups=[], classes=[], pictures=[], cases=0, ok=True)
     assert "<script>" not in page
     assert "&lt;script&gt;" in page

@@ -127,7 +127,13 @@ def read_run(run: Path) -> RunResult:
     """
     path = run / "run.json"
     if not path.is_file():
-        raise InputError("this folder holds no run", where=run, expected="run.json", received="none")
+        raise InputError(
+            "this folder holds no run",
+            where=run,
+            expected="run.json",
+            received="none",
+            todo="name a folder that `pointillist train` wrote",
+        )
     content = json.loads(path.read_bytes())
     model = run / "model.json"
     provenance = json.loads(model.read_bytes())["provenance"] if model.is_file() else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pointillist.data.builder import DatasetBuilder, NewCase
@@ -86,8 +86,14 @@ def simulate_dataset(source: Dataset, target: Path, settings: Settings) -> Simul
             builder.add(new)
         for case in source.testing:
             builder.add(_held_out(source, case))
-        builder.finish(source.splits(), (f"simulated from {source.name}: {settings}",))
+        builder.finish(source.splits(), (f"marks simulated from the truth of {source.root.name}: {_said(settings)}",))
     return Simulated(target, settings.generator, len(source.training), strokes)
+
+
+def _said(settings: Settings) -> str:
+    """The settings in words, those left to the generator out."""
+    stated = {name: value for name, value in asdict(settings).items() if value is not None and name != "generator"}
+    return ", ".join([settings.generator, *(f"{name} {value}" for name, value in stated.items())])
 
 
 def _with_marks(source: Dataset, case: Case, settings: Settings) -> NewCase:
