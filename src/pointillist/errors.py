@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+_SIMILAR = 0.6
+"""Share of the letters that two names have in common from which one may be a misspelling of the other."""
+
 
 class PointillistError(Exception):
     """A named failure that the command line shows without a traceback (exit code 1).
@@ -76,3 +82,14 @@ class DatasetError(PointillistError):
 
 class InputError(PointillistError):
     """An argument or setting that cannot be used."""
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """What to do about a name that there is not: the one that was probably meant, where one is similar.
+
+    Args:
+        name: what was given.
+        names: what there is, and what the message lists as expected.
+    """
+    near = get_close_matches(name, names, n=1, cutoff=_SIMILAR)
+    return f"did you mean '{near[0]}'?" if near else "choose one of these"

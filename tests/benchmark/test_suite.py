@@ -63,10 +63,13 @@ def test_a_file_of_another_kind_is_named(tmp_path, text):
         load_suite(str(tmp_path / "s.yaml"))
 
 
-@pytest.mark.parametrize("name", ["acdc-quik", "nowhere.yaml"])
-def test_an_unknown_suite_is_named(name):
-    with pytest.raises(InputError, match="did you mean"):
+@pytest.mark.parametrize(
+    ("name", "todo"), [("acdc-quik", "did you mean 'acdc-quick'?"), ("nowhere.yaml", "choose one of these")]
+)
+def test_an_unknown_suite_is_named(name, todo):
+    with pytest.raises(InputError, match="no such suite") as raised:
         load_suite(name)
+    assert raised.value.todo == todo
 
 
 def test_what_an_entry_changes_gives_it_a_place_of_its_own(tmp_path):

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pointillist.benchmark.claims import is_claimed
 from pointillist.benchmark.results import read_result
 from pointillist.benchmark.suite import Entry, Suite
-from pointillist.errors import InputError
+from pointillist.errors import InputError, nearest
 from pointillist.methods import Recipe, method_named
 from pointillist.runtime.events import read_events
 from pointillist.train.plan import Plan
@@ -215,6 +215,7 @@ def jobs_of(
                 where=f"suite {suite.name}",
                 expected=", ".join(dict.fromkeys(map(str, known))),
                 received=", ".join(map(str, foreign)),
+                todo=nearest(str(foreign[0]), names) if field == "methods" else "choose one of these",
             )
     return [
         Job(suite, entry, fold, seed, out)

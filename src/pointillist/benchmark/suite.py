@@ -7,7 +7,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,7 +20,7 @@ from pointillist.data.cache.grids import GridName
 from pointillist.data.cache.normalise import NormalisationName
 from pointillist.data.compressed import read_bytes
 from pointillist.data.simulate import generator_named
-from pointillist.errors import InputError
+from pointillist.errors import InputError, nearest
 from pointillist.methods import Recipe, method_named
 from pointillist.methods._settings import checked_settings, settings_of
 from pointillist.nets.registry import NETS
@@ -149,17 +148,23 @@ def load_suite(name: str) -> Suite:
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else shipped().get(name)
     if path is None or not path.is_file():
-        near = get_close_matches(name, shipped(), n=1, cutoff=0.0)[0]
         raise InputError(
             "there is no such suite",
+            where=path or "argument SUITE",
             expected=f"{', '.join(shipped())}, or the path of a .yaml file",
             received=name,
-            todo=f"did you mean '{near}'?",
+            todo=nearest(name, shipped()),
         )
     try:
         suite = Suite.model_validate(yaml.safe_load(read_bytes(path)))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError("the suite is no YAML file", where=path, received=" ".join(str(error).split())) from error
+        raise InputError(
+            "the suite is no YAML file",
+            where=path,
+            expected="YAML in UTF-8",
+            received=" ".join(str(error).split()),
+            todo="mend the line that is named, or start from a suite that comes with the package",
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(
@@ -185,10 +190,22 @@ def _check_names(suite: Suite, path: Path) -> None:
     _known_keys([suite.net], NETS, f"{path}, field net")
     twice = [label for label, count in Counter(entry.label for entry in suite.methods).items() if count > 1]
     if twice:
-        raise InputError("a method stands in the suite twice", where=f"{path}, field methods", received=twice)
+        raise InputError(
+            "a method stands in the suite twice",
+            where=f"{path}, field methods",
+            expected="entries that differ in name, settings or recipe",
+            received=twice,
+            todo="remove one of the two, or give it other settings",
+        )
     for field in ("seeds", "places"):
         if len(set(getattr(suite, field))) != len(getattr(suite, field)):
-            raise InputError(f"the suite's {field} repeat", where=path, received=getattr(suite, field))
+            raise InputError(
+                f"the suite's {field} repeat",
+                where=path,
+                expected="each once",
+                received=getattr(suite, field),
+                todo="remove the repeats",
+            )
 
 
 def _checked(call: Any, where: str) -> Any:
@@ -196,7 +213,7 @@ def _checked(call: Any, where: str) -> Any:
     try:
         return call()
     except InputError as error:
-        place = f"{where}, {error.where}" if error.where else where
+        place = where if error.where.startswith("--") else f"{where}, {error.where}"  # a suite has fields, not options
         raise InputError(
             error.what, where=place, expected=error.expected, received=error.received, todo=error.todo
         ) from error
@@ -210,4 +227,5 @@ def _known_keys(given: Any, known: Mapping[str, Any], where: str) -> None:
                 where=where,
                 expected=", ".join(known) or "nothing",
                 received=key,
+                todo=nearest(key, known) if known else "remove it",
             )

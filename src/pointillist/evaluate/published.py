@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pointillist.errors import InputError
+from pointillist.errors import InputError, nearest
 from pointillist.evaluate.overlap import Confusion
 from pointillist.evaluate.surface import hd95_max, hd95_pooled
 from pointillist.geometry.distance import SurfaceDistances
@@ -81,4 +81,5 @@ def published_rule(code: str) -> PublishedRule:
             where="--published-rules",
             expected=", ".join(PUBLISHED_RULES),
             received=code,
+            todo=nearest(code, PUBLISHED_RULES),
         ) from None

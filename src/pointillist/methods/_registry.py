@@ -5,10 +5,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from pointillist.errors import InputError
+from pointillist.errors import InputError, nearest
 from pointillist.methods._base import Method
 from pointillist.methods._settings import checked_settings, settings_of
 from pointillist.nets.network import SegmentationNet
@@ -50,9 +49,12 @@ def method_named(name: str) -> type[Method]:
     found = methods()
     if name in found:
         return found[name]
-    near = get_close_matches(name, found, n=1, cutoff=0.0)[0]
     raise InputError(
-        "there is no such method", expected=", ".join(found), received=name, todo=f"did you mean '{near}'?"
+        "there is no such method",
+        where="--method",
+        expected=", ".join(found),
+        received=name,
+        todo=nearest(name, found),
     )
 
 

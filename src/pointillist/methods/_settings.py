@@ -7,10 +7,9 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from pointillist.errors import InputError
+from pointillist.errors import InputError, nearest
 
 
 @dataclass(frozen=True)
@@ -65,12 +64,12 @@ def checked_settings(method: str, settings: Mapping[str, Setting], given: Mappin
     """
     for key in given:
         if key not in settings:
-            near = get_close_matches(key, settings, n=1, cutoff=0.0)
             raise InputError(
                 f"method {method} has no such setting",
+                where="--set",
                 expected=", ".join(settings) or "no settings",
                 received=key,
-                todo=f"did you mean '{near[0]}'?" if near else "remove it",
+                todo=nearest(key, settings) if settings else "remove it",
             )
     return {key: _convert(method, settings[key], value) for key, value in given.items()}
 
@@ -109,4 +108,5 @@ def _convert(method: str, setting: Setting, value: Any) -> Any:
         where=setting.name,
         expected=expected,
         received=value,
+        todo=f"give such a value, or leave it out for the default, {setting.default}",
     )

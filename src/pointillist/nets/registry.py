@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 
-from pointillist.errors import InputError
+from pointillist.errors import InputError, nearest
 from pointillist.nets.network import SegmentationNet
 from pointillist.nets.unet import UNet
 
@@ -26,7 +25,10 @@ def build_net(name: str, in_channels: int, classes: int) -> SegmentationNet:
     """
     if name in NETS:
         return NETS[name](in_channels, classes)
-    near = get_close_matches(name, NETS, n=1, cutoff=0.0)[0]
     raise InputError(
-        "there is no such network", expected=", ".join(NETS), received=name, todo=f"did you mean '{near}'?"
+        "there is no such network",
+        where="--net",
+        expected=", ".join(NETS),
+        received=name,
+        todo=nearest(name, NETS),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pointillist.errors import InputError
+from pointillist.errors import InputError, nearest
 
 
 @dataclass(frozen=True)
@@ -70,5 +70,11 @@ def augmentation_named(name: str) -> Augmentation:
         InputError: if there is none.
     """
     if name not in AUGMENTATIONS:
-        raise InputError("there is no such augmentation", expected=", ".join(AUGMENTATIONS), received=name)
+        raise InputError(
+            "there is no such augmentation",
+            where="--augmentation",
+            expected=", ".join(AUGMENTATIONS),
+            received=name,
+            todo=nearest(name, AUGMENTATIONS),
+        )
     return AUGMENTATIONS[name]

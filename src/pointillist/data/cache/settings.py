@@ -13,7 +13,7 @@ from pointillist.data.cache.normalise import NORMALISATIONS, NormalisationName
 from pointillist.data.case import Case
 from pointillist.data.compressed import read_bytes
 from pointillist.data.dataset import Dataset
-from pointillist.errors import InputError
+from pointillist.errors import InputError, nearest
 
 FORMAT = 1
 _SMALLEST, _LARGEST = 8, 8192
@@ -44,13 +44,21 @@ class CacheSettings:
     def __post_init__(self) -> None:
         if not _SMALLEST <= self.size <= _LARGEST:
             raise InputError(
-                "slices cannot have this size", expected=f"{_SMALLEST} … {_LARGEST} pixels", received=self.size
+                "slices cannot have this size",
+                where="--size",
+                expected=f"{_SMALLEST} … {_LARGEST} pixels",
+                received=self.size,
+                todo="choose a size in this range",
             )
         choices = {"grid": GRIDS, "normalisation": tuple(NORMALISATIONS), "stored": ("uint8", "float16")}
         for field, allowed in choices.items():
             if getattr(self, field) not in allowed:
                 raise InputError(
-                    f"there is no such {field}", expected=", ".join(allowed), received=getattr(self, field)
+                    f"there is no such {field}",
+                    where=f"--{field}",
+                    expected=", ".join(allowed),
+                    received=getattr(self, field),
+                    todo=nearest(str(getattr(self, field)), allowed),
                 )
 
     @property

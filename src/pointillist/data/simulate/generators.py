@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import wraps
 from typing import TYPE_CHECKING, Literal
 
@@ -13,7 +12,7 @@ from pointillist.data.simulate.random_walk import random_walk
 from pointillist.data.simulate.s2l import s2l
 from pointillist.data.simulate.skeleton import skeleton
 from pointillist.data.simulate.word import word
-from pointillist.errors import InputError
+from pointillist.errors import InputError, nearest
 from pointillist.geometry.strokes import trace
 
 if TYPE_CHECKING:
@@ -112,10 +111,10 @@ def generator_named(name: str) -> Generator:
     """
     if name in GENERATORS:
         return GENERATORS[name]
-    near = get_close_matches(name, GENERATORS, n=1, cutoff=0.0)[0]
     raise InputError(
         "there is no such mark generator",
+        where="--generator",
         expected=", ".join(GENERATORS),
         received=name,
-        todo=f"did you mean '{near}'?",
+        todo=nearest(name, GENERATORS),
     )
