@@ -30,15 +30,25 @@ class TaskSpec:
         if not 2 <= len(self.classes) < IGNORE:
             raise InputError(
                 "a task needs a background and at least one more class",
+                where="names of the classes",
                 expected=f"2 … {IGNORE - 1} classes",
                 received=list(self.classes),
+                todo="name the background first, then every structure",
             )
         for kind, names in (("class", self.classes), ("channel", self.channels)):
             if len(set(names)) != len(names) or not all(names):
-                raise InputError(f"every {kind} needs a name of its own", received=list(names))
+                raise InputError(
+                    f"every {kind} needs a name of its own",
+                    where=f"names of the {kind}s" if kind == "channel" else "names of the classes",
+                    expected="names that differ, none of them empty",
+                    received=list(names),
+                    todo="rename what is repeated or empty",
+                )
         if "ignore" in self.classes:
             raise InputError(
                 "'ignore' names the pixels nobody marked and cannot be a class",
+                where="names of the classes",
+                expected="other names than 'ignore'",
                 received=list(self.classes),
                 todo="rename the class, or state it as the unlabelled value",
             )

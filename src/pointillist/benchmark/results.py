@@ -41,6 +41,7 @@ def read_result(path: Path) -> dict[str, Any]:
             "this is no results file that this version reads",
             where=path,
             expected="the JSON object that the benchmark wrote, format 1",
+            received=f"format {content['format']}" if "format" in content else "no such object",
             todo="remove it; the run is then evaluated again",
         )
     return content

@@ -53,12 +53,19 @@ class _Files(Section):
         if data is None:
             raise InputError(
                 "the suite needs a folder of data",
+                where="--data",
                 expected=f"a folder that holds {self.source}",
                 received="none",
                 todo="name it with --data, or in the environment variable POINTILLIST_DATA",
             )
         if not (data / self.source).exists():
-            raise InputError("the suite's data cannot be found", where=data, expected=self.source, received="nothing")
+            raise InputError(
+                "the suite's data cannot be found",
+                where=data,
+                expected=self.source,
+                received="nothing",
+                todo="name the folder that holds it with --data",
+            )
         return data / self.source
 
 

@@ -90,7 +90,13 @@ def _numbers(option: str, text: str | None) -> list[int]:
     try:
         return [int(one) for one in text.split(",")] if text else []
     except ValueError:
-        raise InputError("this is no list of numbers", where=option, expected="1,2,3", received=text) from None
+        raise InputError(
+            "this is no list of numbers",
+            where=option,
+            expected="1,2,3",
+            received=text,
+            todo="write whole numbers with commas between them",
+        ) from None
 
 
 def _show(suite: str, found: Sequence[Estimate], *, as_json: bool) -> None:
@@ -134,6 +140,7 @@ def _report(tally: Tally, out: Path) -> None:
         raise PointillistError(
             f"{len(tally.failed)} runs failed",
             where=out / "failures",
+            expected="every run finished",
             received="; ".join(job.title for job in tally.failed),
             todo="see the messages; the same command tries them again",
         )

@@ -32,7 +32,13 @@ def demo(
     from pointillist.report.run_page import chosen_cases, compare, run_page
 
     if out.exists() and any(out.iterdir()):
-        raise DatasetError("the demo's folder is in the way", where=out, expected="a new name", todo="remove it")
+        raise DatasetError(
+            "the demo's folder is in the way",
+            where=out,
+            expected="a new name",
+            received="a folder with files in it",
+            todo="remove it, or choose another name",
+        )
     typer.echo(f"Drawing {_PATIENTS + _HELD_OUT} phantom hearts and one click per class and slice …")
     folder = make_phantoms(out / "Dataset001_Phantoms", training=_PATIENTS, testing=_HELD_OUT, seed=seed)
     dataset = Dataset.open(folder)

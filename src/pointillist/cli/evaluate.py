@@ -45,7 +45,13 @@ def evaluate(
     from pointillist.evaluate.summary import summarise
 
     if out is not None and out.suffix != ".json":
-        raise InputError("results are written as JSON", where="--out", expected="a name in .json", received=out)
+        raise InputError(
+            "results are written as JSON",
+            where="--out",
+            expected="a name in .json",
+            received=out,
+            todo="let the name end in .json; a table in .csv is written beside it",
+        )
     protocol = Protocol(unit, nsd_tolerance, published_rules)
     evaluation = evaluate_folder(
         predictions, reference, protocol, instances=instances, header_rule=header_rule, seed=seed

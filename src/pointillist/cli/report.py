@@ -37,7 +37,11 @@ def report(
     result, cases = read_run(run), []
     if (predictions is None) != (dataset is None):
         raise InputError(
-            "pictures need both predictions and their truth", expected="--predictions and --dataset, or neither"
+            "pictures need both predictions and their truth",
+            where="--predictions, --dataset",
+            expected="--predictions and --dataset, or neither",
+            received="--predictions alone" if dataset is None else "--dataset alone",
+            todo="add the other one, or leave both out",
         )
     if predictions is not None and dataset is not None:
         evaluation = evaluate_folder(predictions, dataset, Protocol())

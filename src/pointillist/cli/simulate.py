@@ -19,7 +19,7 @@ def simulate(
     ] = None,
     count: Annotated[
         int | None,
-        typer.Option(min=1, help="Points a class, pairs an image, or whole slices a volume.", show_default=False),
+        typer.Option(min=1, max=1000, help="Points a class, pairs a slice, or whole slices a volume.", show_default=False),
     ] = None,
     width_px: Annotated[float | None, typer.Option(help="Width of the marks in pixels.", show_default=False)] = None,
     fraction: Annotated[
@@ -44,6 +44,7 @@ def simulate(
     if chosen.annotation != annotation:
         raise InputError(
             f"generator {chosen.name} does not draw {annotation}",
+            where="--generator",
             expected=", ".join(name for name, one in GENERATORS.items() if one.annotation == annotation),
             received=chosen.name,
             todo=f"choose one of these, or --annotation {chosen.annotation}",

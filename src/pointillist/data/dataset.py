@@ -128,7 +128,13 @@ class Dataset:
         """
         found = {case.id: case for case in (*self.training, *self.testing)}
         if case_id not in found:
-            raise InputError("the dataset has no such case", where=self.root, received=case_id)
+            raise InputError(
+                "the dataset has no such case",
+                where=self.root,
+                expected=f"one of its {len(found)} cases",
+                received=case_id,
+                todo="see imagesTr and imagesTs for the names of its cases",
+            )
         return found[case_id]
 
     def splits(self) -> list[Split]:

@@ -83,6 +83,7 @@ def encode_flat(array: AnyArray, ending: str) -> bytes:
     if array.dtype.kind not in "uif" or array.dtype.str[1:] not in _WRITTEN.get(ending, (array.dtype.str[1:],)):
         raise InputError(
             f"values of this type cannot be written as {ending}",
+            where=f"{ending} file with an array of shape {array.shape}",
             expected=" or ".join(np.dtype(kind).name for kind in _WRITTEN.get(ending, ())) or "real numbers",
             received=array.dtype,
             todo="use .tif, or fewer distinct values",

@@ -47,7 +47,13 @@ class Grid:
             GeometryError: for a 2-D grid, which has no slices.
         """
         if len(self.shape) != 3 or self.spacing_mm is None:
-            raise GeometryError("a 2-D image has no slice axis", received=f"shape {self.shape}")
+            raise GeometryError(
+                "a 2-D image has no slice axis",
+                where="grid of the image",
+                expected="3 axes with a spacing in mm",
+                received=f"shape {self.shape}",
+                todo="treat the image as one slice, or read it from a NIfTI volume",
+            )
         single = [axis for axis, size in enumerate(self.shape) if size == 1]
         if len(single) == 1:
             return single[0]

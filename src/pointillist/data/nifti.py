@@ -82,12 +82,20 @@ def encode_nifti(array: AnyArray, grid: Grid, *, compress: bool) -> bytes:
             that NIfTI does not have.
     """
     if grid.affine is None or grid.orientation is None:
-        raise InputError("only a volume with a physical grid can be written as NIfTI", received=f"shape {grid.shape}")
+        raise InputError(
+            "only a volume with a physical grid can be written as NIfTI",
+            where="grid of the volume",
+            expected="an affine and an orientation",
+            received=f"shape {grid.shape}",
+            todo="write 2-D images as .png or .tif",
+        )
     if array.dtype not in _DTYPES:
         raise InputError(
             "values of this type cannot be written as NIfTI",
+            where=f"NIfTI file with an array of shape {array.shape}",
             expected="integers or real numbers of 8 … 64 bits (float16 excepted)",
             received=array.dtype,
+            todo="convert the values to float32 or to an integer type",
         )
     undo = nib.orientations.ornt_transform(_RAS, grid.orientation)
     native = np.ascontiguousarray(nib.orientations.apply_orientation(array, undo))

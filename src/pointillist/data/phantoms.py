@@ -50,8 +50,10 @@ def make_phantoms(target: Path, *, training: int, testing: int, seed: int) -> Pa
     if training < 1 or testing < 0:
         raise InputError(
             "there is no patient to learn from",
+            where="number of patients",
             expected="1 or more training, 0 or more testing patients",
             received=f"training {training}, testing {testing}",
+            todo="ask for at least one training patient",
         )
     with DatasetBuilder(
         target, name=_NAME, spec=TaskSpec(CLASSES, ("MRI",)), ending=".nii.gz", kind="phantoms"

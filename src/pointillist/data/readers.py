@@ -122,7 +122,11 @@ def decode_label(data: bytes, where: Path, *, header_rule: HeaderRule = "auto") 
     low, high = int(array.min()), int(array.max())
     if low < -(2**31) or high >= 2**31:
         raise LabelError(
-            "a label image holds values beyond 32 bits", where=where, expected="|value| < 2³¹", received=(low, high)
+            "a label image holds values beyond 32 bits",
+            where=where,
+            expected="|value| < 2³¹",
+            received=(low, high),
+            todo="give the labels smaller numbers, or check that this is the label file",
         )
     kind = np.uint8 if low >= 0 and high <= 255 else np.int32
     return replace(image, array=array.astype(kind), notes=notes)

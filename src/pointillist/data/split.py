@@ -45,6 +45,7 @@ def acdc_folds(groups: Mapping[str, str]) -> list[Split]:
                 where=case,
                 expected="patient001 … patient100",
                 received=group,
+                todo="correct the name of the patient, or leave the case out",
             )
         numbers[case] = int(match[1])
     held_out = [{case for case, number in numbers.items() if number in fold} for fold in _ACDC_FOLDS]
@@ -68,6 +69,7 @@ def group_folds(groups: Mapping[str, str], count: int, seed: int) -> list[Split]
     if not 2 <= count <= len(members):
         raise InputError(
             "cases cannot be divided into this many folds",
+            where="--folds",
             expected=f"2 … {len(members)} folds: every fold holds out at least one whole group",
             received=count,
             todo="ask for fewer folds, or import more patients or slides",
@@ -94,8 +96,10 @@ def held_out(groups: Mapping[str, str], fraction: float, seed: int) -> Split:
     if len(members) < 2 or not 0 < fraction < 1:
         raise InputError(
             "nothing can be held out",
+            where="--select marks",
             expected="two groups or more, and a fraction between 0 and 1",
             received=f"{len(members)} groups, fraction {fraction}",
+            todo="use --select last, or import more patients or slides",
         )
     wanted = min(max(round(fraction * len(members)), 1), len(members) - 1)
     chosen = _shuffled(members, seed)[:wanted]
@@ -131,7 +135,13 @@ def check_splits(splits: Sequence[Split], groups: Mapping[str, str]) -> None:
             )
         if len(set(cases)) != len(cases):
             twice = sorted({case for case in cases if cases.count(case) > 1}, key=str)
-            raise DatasetError("a fold names a case twice", where=where, expected="every case once", received=twice[:5])
+            raise DatasetError(
+                "a fold names a case twice",
+                where=where,
+                expected="every case once",
+                received=twice[:5],
+                todo="remove the repeats from splits_final.json",
+            )
 
 
 def _members(groups: Mapping[str, str]) -> dict[str, list[str]]:

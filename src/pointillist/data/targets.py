@@ -62,6 +62,7 @@ class TargetStore:
                 where=name,
                 expected="soft (classes, rows, columns) and weight (rows, columns)",
                 received=f"{tuple(soft.shape)} and {tuple(weight.shape)}",
+                todo="give both the rows and columns of the cached slice",
             )
         maps = torch.cat([soft.detach().float(), weight.detach().float()[None]]).cpu().numpy()
         stored = np.round(np.clip(maps, 0, 1) * 255) if self._kind == np.uint8 else maps
@@ -162,7 +163,11 @@ class TargetStore:
         content = open_container(path)
         if content.meta.get("kind") != "targets":
             raise DamagedFileError(
-                "this file holds no targets", where=path, expected="targets", received=content.meta.get("kind")
+                "this file holds no targets",
+                where=path,
+                expected="targets",
+                received=content.meta.get("kind"),
+                todo="restore the file, or train anew",
             )
         if content.meta["stored"] != self._kind.name:
             raise InputError(
@@ -170,6 +175,7 @@ class TargetStore:
                 where=path,
                 expected=self._kind.name,
                 received=content.meta["stored"],
+                todo="train anew in another folder",
             )
         return _split(content.arrays["maps"], content.meta)
 

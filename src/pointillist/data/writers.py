@@ -91,7 +91,13 @@ def write_image(path: Path, array: AnyArray, grid: Grid) -> None:
     """
     _, ending = split_ending(path)
     if ending not in STORED_ENDINGS:
-        raise InputError("images are not written in this kind", where=path, expected=", ".join(STORED_ENDINGS))
+        raise InputError(
+            "images are not written in this kind",
+            where=path,
+            expected=", ".join(STORED_ENDINGS),
+            received=path.name,
+            todo="let the name end in one of these",
+        )
     if ending in NIFTI_ENDINGS:
         data = encode_nifti(array, grid, compress=ending == ".nii.gz")
     else:
@@ -112,5 +118,11 @@ def write_label(path: Path, labels: AnyArray, grid: Grid) -> None:
         InputError: as for ``write_image``.
     """
     if int(labels.min()) < 0:
-        raise LabelError("labels cannot be negative", where=path, expected="0, 1, 2, …", received=int(labels.min()))
+        raise LabelError(
+            "labels cannot be negative",
+            where=path,
+            expected="0, 1, 2, …",
+            received=int(labels.min()),
+            todo="number the labels from 0, the background",
+        )
     write_image(path, labels.astype(np.min_scalar_type(int(labels.max()))), grid)

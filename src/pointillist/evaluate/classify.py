@@ -55,8 +55,10 @@ def auc(scores: AnyArray, reference: Mask) -> float:
     if scores.shape != reference.shape or not np.isfinite(scores).all():
         raise InputError(
             "the area under the curve needs one finite score a voxel",
+            where="scores",
             expected=f"finite scores of shape {reference.shape}",
             received=f"shape {scores.shape}, {int((~np.isfinite(scores)).sum())} not finite",
+            todo="give each voxel of the reference its probability, without NaN or infinity",
         )
     inside = int(np.count_nonzero(reference))
     outside = reference.size - inside

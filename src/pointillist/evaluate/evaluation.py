@@ -88,6 +88,7 @@ def _classes_by_number(pairing: Pairing, header_rule: HeaderRule) -> Classes:
         return Classes({value: str(value) for value in sorted(predicted | true)}, None, "labels found")
     raise LabelError(
         "predictions and references have no class in common",
+        where=f"{pairing.pairs[0].prediction.parent} and {pairing.pairs[0].reference.parent}",
         expected=f"labels of the references: {sorted(true)}",
         received=f"labels of the predictions: {sorted(predicted)}",
         todo="relabel one side, or use --instances if the numbers are objects",

@@ -55,7 +55,13 @@ def pair_files(predictions: Path, reference: Path, *, instances: bool = False) -
     """
     for path, role in ((predictions, "predictions"), (reference, "reference")):
         if not path.exists():
-            raise InputError(f"the {role} cannot be found", where=path, expected="a folder or a file")
+            raise InputError(
+                f"the {role} cannot be found",
+                where=path,
+                expected="a folder or a file",
+                received="nothing",
+                todo="correct the path; predictions are made by `pointillist predict`",
+            )
     if predictions.is_file() and reference.is_file():
         return Pairing((Pair(split_ending(predictions)[0], predictions, reference),), ())
     cases = _by_stem([predictions] if predictions.is_file() else sorted(predictions.iterdir()))
@@ -138,6 +144,8 @@ def _reference_folders(reference: Path, instances: bool) -> list[Path]:
             expected="instancesTs or instancesTr"
             if instances
             else "labelsTs or denseTr, or a labelsTr without unlabelled pixels",
+            received="none of these",
+            todo="import the dataset with its dense labels, or name the folder of references itself",
         )
     return folders
 

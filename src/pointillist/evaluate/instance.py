@@ -52,8 +52,10 @@ def match_objects(prediction: AnyArray, reference: AnyArray) -> Objects:
     if prediction.shape != reference.shape:
         raise GeometryError(
             "instance maps can only be compared on one grid",
+            where="prediction, reference",
             expected=reference.shape,
             received=prediction.shape,
+            todo="resample the prediction onto the reference's grid, labels by nearest neighbour",
         )
     codes = (reference.astype(np.int64) << 32) | prediction.astype(np.int64)
     pairs, shared = np.unique(codes[codes != 0], return_counts=True)

@@ -52,6 +52,7 @@ def _check(image: Image) -> None:
             where=image.where,
             expected="(h, w)",
             received=image.array.shape,
+            todo="evaluate volumes without --instances",
         )
     if image.array.min() < 0:
         raise LabelError(
@@ -59,6 +60,7 @@ def _check(image: Image) -> None:
             where=image.where,
             expected="0 for background, then ids",
             received=int(image.array.min()),
+            todo="number the objects 1, 2, … and the background 0",
         )
 
 

@@ -67,7 +67,11 @@ def confusions(
     """
     if prediction.shape != reference.shape:
         raise GeometryError(
-            "masks can only be compared on one grid", expected=reference.shape, received=prediction.shape
+            "masks can only be compared on one grid",
+            where="prediction, reference",
+            expected=reference.shape,
+            received=prediction.shape,
+            todo="resample the prediction onto the reference's grid, labels by nearest neighbour",
         )
     wanted = list(labels)
     size = 1 + max(int(prediction.max()), int(reference.max()), *wanted, 0 if ignore is None else ignore)

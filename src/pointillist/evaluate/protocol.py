@@ -56,13 +56,20 @@ class Protocol:
 
     def __post_init__(self) -> None:
         if self.unit not in ("mm", "voxel"):
-            raise InputError("distances have another unit", where="--unit", expected="mm or voxel", received=self.unit)
+            raise InputError(
+                "distances have another unit",
+                where="--unit",
+                expected="mm or voxel",
+                received=self.unit,
+                todo="choose one of these",
+            )
         if not (np.isfinite(self.nsd_tolerance) and self.nsd_tolerance >= 0):
             raise InputError(
                 "the tolerance of the surface distance must be a length",
                 where="--nsd-tolerance",
                 expected="≥ 0",
                 received=self.nsd_tolerance,
+                todo="give a length in the unit of --unit, for example 2",
             )
         if self.published is not None:
             published_rule(self.published)

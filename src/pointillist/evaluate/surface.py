@@ -86,7 +86,13 @@ def nsd(distances: SurfaceDistances, tolerance: float) -> float:
         InputError: if the tolerance is negative or not finite.
     """
     if not (np.isfinite(tolerance) and tolerance >= 0):
-        raise InputError("the tolerance of the surface distance must be a length", expected="≥ 0", received=tolerance)
+        raise InputError(
+            "the tolerance of the surface distance must be a length",
+            where="--nsd-tolerance",
+            expected="≥ 0",
+            received=tolerance,
+            todo="give a length in the unit of the distances, for example 2",
+        )
     both: Floats = np.concatenate(distances)
     return float((both <= tolerance * (1 + 1e-6)).mean()) if both.size else 1.0
 

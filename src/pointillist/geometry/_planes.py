@@ -37,8 +37,10 @@ class Planes:
             if stroke.points.shape[1] != self.ndim:
                 raise GeometryError(
                     "a stroke does not fit its image",
+                    where=f"stroke of class {stroke.cls}",
                     expected=f"points with {self.ndim} coordinates",
                     received=f"{stroke.points.shape[1]} coordinates",
+                    todo="check that the marks belong to this case",
                 )
         return strokes
 
@@ -50,10 +52,22 @@ def planes_of(shape: tuple[int, ...], slice_axis: int) -> Planes:
         GeometryError: if there are not two or three axes, or a volume has no such slice axis.
     """
     if len(shape) not in (2, 3):
-        raise GeometryError("marks are drawn on images and volumes", expected="2 or 3 axes", received=shape)
+        raise GeometryError(
+            "marks are drawn on images and volumes",
+            where="shape of the label map",
+            expected="2 or 3 axes",
+            received=shape,
+            todo="give one image or one volume, without a channel axis",
+        )
     if len(shape) == 2:
         return Planes((shape[0], shape[1]), 1, 2, -1)
     if not -3 <= slice_axis < 3:
-        raise GeometryError("a volume has no such slice axis", expected="0, 1 or 2", received=slice_axis)
+        raise GeometryError(
+            "a volume has no such slice axis",
+            where="slice_axis",
+            expected="0, 1 or 2",
+            received=slice_axis,
+            todo="choose one of these",
+        )
     rows, columns = (n for axis, n in enumerate(shape) if axis != slice_axis % 3)
     return Planes((rows, columns), shape[slice_axis], 3, slice_axis)

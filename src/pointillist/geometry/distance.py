@@ -76,13 +76,21 @@ def surface_distances(first: Mask, second: Mask, spacing: Sequence[float] | None
 
 def _checked_scale(first: Mask, second: Mask, spacing: Sequence[float] | None) -> Floats:
     if first.shape != second.shape:
-        raise GeometryError("surfaces can only be compared on one grid", expected=first.shape, received=second.shape)
+        raise GeometryError(
+            "surfaces can only be compared on one grid",
+            where="first, second",
+            expected=first.shape,
+            received=second.shape,
+            todo="resample one mask onto the other's grid",
+        )
     scale = np.ones(first.ndim) if spacing is None else np.asarray(spacing, dtype=np.float64)
     if scale.shape != (first.ndim,) or not (np.isfinite(scale) & (scale > 0)).all():
         raise GeometryError(
             "the spacing does not fit the masks",
+            where="spacing",
             expected=f"{first.ndim} positive numbers",
             received=spacing,
+            todo="give one length above 0 an axis, in the order of the axes",
         )
     return scale
 

@@ -57,7 +57,13 @@ def rasterise(
     """
     planes = planes_of(shape, slice_axis)
     if onto is not None and onto.shape != tuple(shape):
-        raise GeometryError("cannot draw on a map of another shape", expected=shape, received=onto.shape)
+        raise GeometryError(
+            "cannot draw on a map of another shape",
+            where="onto",
+            expected=shape,
+            received=onto.shape,
+            todo="give a map of the shape that the strokes are drawn on",
+        )
     canvas = np.full(shape, IGNORE, dtype=np.uint8) if onto is None else onto.copy()
     pixels, number = _covered(strokes, planes)
     classes = np.array([stroke.cls for stroke in strokes], dtype=np.uint8)
@@ -94,7 +100,13 @@ def scale(
     """
     old, new = planes_of(from_shape, slice_axis), planes_of(to_shape, slice_axis)
     if old.ndim != new.ndim or old.slices != new.slices or 0 in (*old.size, *new.size):
-        raise GeometryError("strokes are scaled within their slices only", expected=from_shape, received=to_shape)
+        raise GeometryError(
+            "strokes are scaled within their slices only",
+            where="to_shape",
+            expected=from_shape,
+            received=to_shape,
+            todo="resize rows and columns alone, to at least one pixel",
+        )
     factor = min(new.size[0] / old.size[0], new.size[1] / old.size[1])
     return [_scaled(stroke, old, new, factor) for stroke in old.fitting(strokes)]
 
@@ -106,7 +118,13 @@ def simplify(stroke: Stroke, tolerance_px: float) -> Stroke:
         InputError: if the tolerance is negative or not a number.
     """
     if not tolerance_px >= 0:
-        raise InputError("a tolerance cannot be negative", expected="0 pixels or more", received=tolerance_px)
+        raise InputError(
+            "a tolerance cannot be negative",
+            where="tolerance_px",
+            expected="0 pixels or more",
+            received=tolerance_px,
+            todo="use 0 to drop only the vertices that do not move the line",
+        )
     kept: Floats = approximate_polygon(stroke.points[:, :2], tolerance_px)  # type: ignore[no-untyped-call]
     depth = np.broadcast_to(stroke.points[:1, 2:], (len(kept), stroke.points.shape[1] - 2))
     return replace(stroke, points=np.hstack([kept, depth]))

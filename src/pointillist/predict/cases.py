@@ -92,13 +92,25 @@ def find_cases(inputs: Sequence[Path], channels: int, *, fold: int | None = None
     """
     missing = [path for path in inputs if not path.exists()]
     if missing:
-        raise InputError("an input cannot be found", where=missing[0], expected="an image, a folder or a dataset")
+        raise InputError(
+            "an input cannot be found",
+            where=missing[0],
+            expected="an image, a folder or a dataset",
+            received="nothing",
+            todo="correct the path",
+        )
     cases: list[InputCase] = []
     for path in inputs:
         if (path / "dataset.json").is_file() and (path / "imagesTr").is_dir():
             cases += _of_dataset(Dataset.open(path), fold)
         elif fold is not None:
-            raise InputError("only a dataset has folds", where=path, received=f"--fold {fold}", todo="name a dataset")
+            raise InputError(
+                "only a dataset has folds",
+                where=path,
+                expected="a folder with dataset.json and imagesTr",
+                received=f"--fold {fold}",
+                todo="name a dataset, or leave --fold out",
+            )
         elif path.is_dir():
             cases += _of_files(sorted(path.iterdir()), channels, path)
     cases += _of_files([path for path in inputs if not path.is_dir()], channels, None)
@@ -119,7 +131,11 @@ def _of_dataset(dataset: Dataset, fold: int | None) -> list[InputCase]:
     splits = dataset.splits()
     if not 1 <= fold <= len(splits):
         raise InputError(
-            "the dataset has no such fold", where=dataset.root, expected=f"1 … {len(splits)}", received=fold
+            "the dataset has no such fold",
+            where=dataset.root,
+            expected=f"1 … {len(splits)}",
+            received=fold,
+            todo="choose one of these folds, or leave --fold out for the images of imagesTs",
         )
     files = {case.id: case.images for case in dataset.training}
     return [InputCase(name, files[name]) for name in splits[fold - 1].val]
@@ -132,7 +148,11 @@ def _of_files(paths: Iterable[Path], channels: int, folder: Path | None) -> list
     images = [path for path in images if not path.is_dir()]
     if folder is not None and not images:
         raise InputError(
-            "there is no image to predict", where=folder, expected="files such as CASE.nii.gz", received="none"
+            "there is no image to predict",
+            where=folder,
+            expected="files such as CASE.nii.gz",
+            received="none",
+            todo="name the folder that holds the images itself; folders below it are not searched",
         )
     numbered = _by_channel(images, channels)
     if numbered is None:

@@ -55,7 +55,13 @@ class Predictor:
         argmax: ArgmaxOn = "network",
     ) -> None:
         if batch < 1:
-            raise InputError("a batch holds at least one slice", where="--batch", expected="1 or more", received=batch)
+            raise InputError(
+                "a batch holds at least one slice",
+                where="--batch",
+                expected="1 or more",
+                received=batch,
+                todo="use --batch 1 where memory is short",
+            )
         self.description = description
         self.batch, self.argmax = batch, argmax
         self._forward = Forward(net, description, precision)

@@ -79,7 +79,13 @@ def build_cache(
         DatasetError, DamagedFileError, GeometryError, LabelError: what is wrong with a case.
     """
     if packed and settings.stored != "uint8":
-        raise InputError("only 8-bit caches are packed", expected="stored = uint8", received=settings.stored)
+        raise InputError(
+            "only 8-bit caches are packed",
+            where="--pack",
+            expected="stored = uint8",
+            received=settings.stored,
+            todo="add --stored uint8, or leave --pack out",
+        )
     if path.exists() and not (path.is_file() and is_container(path)):
         raise InputError(
             "something that is not a cache is in the way",
@@ -99,7 +105,13 @@ def build_cache(
             slices += _slices(dataset, case, image, settings)
             cases.append(_record(case, image.grid, side, begin, len(slices)))
     if not slices:
-        raise DatasetError("there is no case to make a cache of", where=dataset.root)
+        raise DatasetError(
+            "there is no case to make a cache of",
+            where=dataset.root,
+            expected="images in imagesTr or imagesTs",
+            received="none",
+            todo="import the images again with `pointillist import`",
+        )
     arrays = _arrays(slices, cases, settings)
     meta = {
         "kind": "slices",

@@ -55,7 +55,13 @@ def moments(name: NormalisationName, channels: int) -> tuple[tuple[float, ...], 
     if name != "imagenet":
         return (0.0,) * channels, (1.0,) * channels
     if channels != len(_IMAGENET[0]):
-        raise InputError("ImageNet's statistics are for colour images", expected="3 channels", received=channels)
+        raise InputError(
+            "ImageNet's statistics are for colour images",
+            where="--normalisation imagenet",
+            expected="3 channels",
+            received=channels,
+            todo="choose another rule, for example --normalisation unit",
+        )
     return _IMAGENET
 
 

@@ -114,6 +114,7 @@ def _image(parts: list[AnyArray], where: Path) -> Image:
             where=where,
             expected="finite values everywhere",
             received=f"{int((~np.isfinite(array)).sum())} that are not",
+            todo="get the file from its original source",
         )
     identity = np.array([[0, 1], [1, 1], [2, 1]], dtype=np.float64)
     grid = Grid(tuple(array.shape), (1.0, 1.0, 1.0), np.eye(4), identity)
@@ -135,10 +136,20 @@ def _labels(parts: list[dict[str, AnyArray]], key: str, values: dict[int, int], 
     array = _stack([part[key] for part in parts], Path(like.where))
     if array.shape != like.array.shape:
         raise GeometryError(
-            f"image and {key} have different shapes", where=like.where, expected=like.array.shape, received=array.shape
+            f"image and {key} have different shapes",
+            where=like.where,
+            expected=like.array.shape,
+            received=array.shape,
+            todo=f"check that image and {key} belong to the same case",
         )
     if (array != np.round(array)).any():
-        raise LabelError("a label image holds fractions", where=f"{like.where}, {key}", expected="whole numbers")
+        raise LabelError(
+            "a label image holds fractions",
+            where=f"{like.where}, {key}",
+            expected="whole numbers",
+            received=f"for example {float(array[array != np.round(array)][0]):.6g}",
+            todo="check that this is the label and not an image or a probability map",
+        )
     return translate(on_grid(array, like), values)
 
 
@@ -163,7 +174,11 @@ def _read_file(source: Source, name: str) -> dict[str, AnyArray]:
         import h5py  # an extra: few users have HDF5 files
     except ImportError as error:
         raise InputError(
-            "HDF5 files need one more package", where=source.path(name), todo="pip install 'pointillist[hdf5]'"
+            "HDF5 files need one more package",
+            where=source.path(name),
+            expected="the package h5py",
+            received=error,
+            todo="pip install 'pointillist[hdf5]'",
         ) from error
     data = source.read(name)
     try:
@@ -181,7 +196,11 @@ def _read_file(source: Source, name: str) -> dict[str, AnyArray]:
         ) from error
     if "image" not in arrays:
         raise DamagedFileError(
-            "the HDF5 file holds no image", where=source.path(name), expected="a dataset named 'image'"
+            "the HDF5 file holds no image",
+            where=source.path(name),
+            expected="a dataset named 'image'",
+            received=", ".join(arrays) or "none of the datasets of ACDC",
+            todo="check that this is a slice or volume of ACDC, or remove the file",
         )
     return arrays
 

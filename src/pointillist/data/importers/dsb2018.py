@@ -77,7 +77,13 @@ def import_dsb2018(source: Path, target: Path, *, subset: Subset = "all") -> Imp
             )
         groups = builder.training_groups()
         if not groups:
-            raise InputError("the source holds no image of this modality", where=source, received=f"subset {subset}")
+            raise InputError(
+                "the source holds no image of this modality",
+                where=source,
+                expected=f"at least one image with --subset {subset}",
+                received="none",
+                todo="choose another --subset, or correct subsets.csv",
+            )
         folds = _FOLDS[subset] if len(groups) >= _FOLDS[subset] else 0
         splits = group_folds(groups, folds, _SEED) if folds else []
         summary = (*tally(notes), f"modality from {'subsets.csv' if stated else 'brightness and colour'}")
@@ -96,6 +102,7 @@ def _stated_subsets(source: Path) -> dict[str, str]:
                     where=path,
                     expected="columns image_id, subset",
                     received=rows.fieldnames,
+                    todo="write image_id,subset into its first line",
                 )
             stated = {row["image_id"]: row["subset"] for row in rows}
             unknown = {str(word) for word in stated.values()} - {"BF", "Fluo"}
@@ -105,6 +112,7 @@ def _stated_subsets(source: Path) -> dict[str, str]:
                     where=path,
                     expected="BF or Fluo",
                     received=sorted(unknown)[:5],
+                    todo="write BF for bright field or Fluo for fluorescence",
                 )
             return stated
     return {}
@@ -124,7 +132,13 @@ def _as_colour(image: Image) -> Image:
 def _instances(reader: CaseReader, names: list[str], image: Image) -> InstanceMap:
     """Number the masks 1, 2, … in the order of their names; where two overlap the later keeps the pixel."""
     if not names:
-        raise LabelError("an image has no masks", where=image.where, expected="masks/*.png beside images/")
+        raise LabelError(
+            "an image has no masks",
+            where=image.where,
+            expected="masks/*.png beside images/",
+            received="none",
+            todo="complete the copy of stage1_train, or remove this image",
+        )
     instances: InstanceMap = np.zeros(image.grid.shape, dtype=np.int32)
     overlap = 0
     for number, name in enumerate(sorted(names), start=1):

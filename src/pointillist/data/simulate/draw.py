@@ -60,6 +60,7 @@ def draw(
             where=case,
             expected="2 or 3 axes, slice axis 0, 1 or 2",
             received=f"shape {dense.shape}, slice axis {slice_axis}",
+            todo="give one image or one volume, without a channel axis",
         )
     volume = dense[:, :, None] if dense.ndim == 2 else np.moveaxis(dense, slice_axis, -1)
     numbers = list(range(volume.shape[2]))
@@ -93,12 +94,20 @@ def _checked(chosen: Generator, wanted: dict[str, float | None]) -> dict[str, An
         if name not in chosen.takes:
             raise InputError(
                 f"the generator '{chosen.name}' has no setting '{name}'",
+                where=f"--{name.replace('_', '-')}",
                 expected=", ".join(chosen.takes),
                 received=f"{name}={value}",
+                todo="leave it out, or choose another --generator",
             )
         lowest, highest, words = _RANGES[name]
         if not lowest <= value <= highest or (name == "count" and value % 1):
-            raise InputError(f"'{name}' is out of range", expected=words, received=value)
+            raise InputError(
+                f"'{name}' is out of range",
+                where=f"--{name.replace('_', '-')}",
+                expected=words,
+                received=value,
+                todo="choose such a number, or leave it out for the generator's own",
+            )
     return given
 
 
