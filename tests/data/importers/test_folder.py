@@ -78,7 +78,7 @@ def test_a_folder_that_nobody_named_is_left_aside(source, target):
     done = import_folder(source, target)
     assert [case.id for case in Dataset.open(target).training] == ["a", "b", "notes.txt"]
     assert "files left aside: 2, for example dense/a.png" in done.notes
-    assert "folds: 5 asked for, 3 possible with 3 patients" in done.notes
+    assert "5 folds asked for, 3 possible with 3 patients" in done.notes
 
 
 def test_marks_of_another_image_are_refused(source, target):

@@ -276,7 +276,7 @@ def _grouping(groups: dict[str, str], options: FolderOptions) -> list[str]:
     if options.group is None and len(groups) > 1:
         notes.append("every image counts as a patient of its own; if patients have several, name them with --group")
     if options.folds > count:
-        notes.append(f"folds: {options.folds} asked for, {count if count > 1 else 0} possible with {count} patients")
+        notes.append(f"{options.folds} folds asked for, {count if count > 1 else 0} possible with {count} patients")
     return notes
 
 
