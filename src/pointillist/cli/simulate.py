@@ -19,7 +19,9 @@ def simulate(
     ] = None,
     count: Annotated[
         int | None,
-        typer.Option(min=1, max=1000, help="Points a class, pairs a slice, or whole slices a volume.", show_default=False),
+        typer.Option(
+            min=1, max=1000, help="Points a class, pairs a slice, or whole slices a volume.", show_default=False
+        ),
     ] = None,
     width_px: Annotated[float | None, typer.Option(help="Width of the marks in pixels.", show_default=False)] = None,
     fraction: Annotated[
