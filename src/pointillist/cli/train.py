@@ -129,7 +129,11 @@ def _pairs(entries: list[str]) -> dict[str, str]:
     for key, value in pairs.items():
         if not key or not value:
             raise InputError(
-                "a setting needs a key and a value", expected="--set weight=0.1", received=f"{key}={value}"
+                "a setting needs a key and a value",
+                where="--set",
+                expected="key=value, for example weight=0.1",
+                received=f"{key}={value}",
+                todo="see `pointillist methods --json` for the settings",
             )
     return pairs
 

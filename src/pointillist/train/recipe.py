@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from pointillist.errors import InputError
+from pointillist.errors import InputError, nearest
 from pointillist.methods import Recipe
 
 _POLY_POWER = 0.9
@@ -22,7 +22,13 @@ def build_optimizer(recipe: Recipe, groups: list[dict[str, Any]]) -> torch.optim
         return torch.optim.SGD(groups, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
     if recipe.optimizer == "adam":
         return torch.optim.Adam(groups, recipe.lr, weight_decay=recipe.weight_decay)
-    raise InputError("there is no such optimiser", expected="sgd or adam", received=recipe.optimizer)
+    raise InputError(
+        "there is no such optimiser",
+        where="recipe, field optimizer",
+        expected="sgd or adam",
+        received=recipe.optimizer,
+        todo=nearest(recipe.optimizer, ("sgd", "adam")),
+    )
 
 
 def rate_factor(recipe: Recipe, step: int, total: int) -> float:
@@ -43,7 +49,13 @@ def rate_factor(recipe: Recipe, step: int, total: int) -> float:
         return float((1 - max(step - 1, 0) / total) ** _POLY_POWER)
     if recipe.schedule == "constant":
         return 1.0
-    raise InputError("there is no such schedule", expected="poly or constant", received=recipe.schedule)
+    raise InputError(
+        "there is no such schedule",
+        where="recipe, field schedule",
+        expected="poly or constant",
+        received=recipe.schedule,
+        todo=nearest(recipe.schedule, ("poly", "constant")),
+    )
 
 
 def set_rate(optimizer: torch.optim.Optimizer, initial: list[float], factor: float) -> None:

@@ -82,6 +82,7 @@ def _folder(names: Sequence[str], stated: str | None, usual: Sequence[str]) -> s
                 where=stated,
                 expected="a subfolder of the source with image files in it",
                 received=sorted({PurePosixPath(name).parts[0] for name in names if "/" in name})[:8],
+                todo="name one of the subfolders received, or leave the option out",
             )
         return folder
     present = {PurePosixPath(name).parts[0].lower(): PurePosixPath(name).parts[0] for name in names if "/" in name}
