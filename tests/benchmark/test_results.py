@@ -186,3 +186,10 @@ def test_a_run_of_another_suite_under_the_same_name_is_not_taken_for_done(smoke,
             run_jobs(other, None, MACHINE)
         if path is not None:
             path.unlink()  # begun, but not done
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"format": 2}', "3"])
+def test_what_is_no_results_file_is_named(tmp_path, text):
+    (tmp_path / "r.json").write_text(text)
+    with pytest.raises(DamagedFileError, match="no results file"):
+        read_result(tmp_path / "r.json")

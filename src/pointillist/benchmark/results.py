@@ -33,9 +33,10 @@ def read_result(path: Path) -> dict[str, Any]:
         DamagedFileError: if it is none.
     """
     try:
-        content: dict[str, Any] = json.loads(read_bytes(path))
+        parsed = json.loads(read_bytes(path))
     except ValueError:
-        content = {}
+        parsed = None
+    content: dict[str, Any] = parsed if isinstance(parsed, dict) else {}
     if content.get("format") != 1:
         raise DamagedFileError(
             "this is no results file that this version reads",
