@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _SIMILAR = 0.6
 """Share of the letters that two names have in common from which one may be a misspelling of the other."""
@@ -93,3 +96,20 @@ def nearest(name: str, names: Iterable[str]) -> str:
     """
     near = get_close_matches(name, names, n=1, cutoff=_SIMILAR)
     return f"did you mean '{near[0]}'?" if near else "choose one of these"
+
+
+def named(table: Mapping[str, T], name: str, *, what: str, where: str) -> T:
+    """The entry of a table that a user named.
+
+    Args:
+        table: entries by name.
+        name: what the user wrote.
+        what: the message when there is none, for example ``there is no such network``.
+        where: the option or field the name came from.
+
+    Raises:
+        InputError: if there is none of this name; the message lists them and proposes the nearest.
+    """
+    if name in table:
+        return table[name]
+    raise InputError(what, where=where, expected=", ".join(table), received=name, todo=nearest(name, table))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pointillist.errors import InputError, nearest
+from pointillist.errors import named
 from pointillist.evaluate.overlap import Confusion
 from pointillist.evaluate.surface import hd95_max, hd95_pooled
 from pointillist.geometry.distance import SurfaceDistances
@@ -73,13 +73,4 @@ def published_rule(code: str) -> PublishedRule:
     Raises:
         InputError: if no rule has the name.
     """
-    try:
-        return PUBLISHED_RULES[code]
-    except KeyError:
-        raise InputError(
-            "no published rule has this name",
-            where="--published-rules",
-            expected=", ".join(PUBLISHED_RULES),
-            received=code,
-            todo=nearest(code, PUBLISHED_RULES),
-        ) from None
+    return named(PUBLISHED_RULES, code, what="no published rule has this name", where="--published-rules")

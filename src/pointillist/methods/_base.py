@@ -52,7 +52,6 @@ class Needs(NamedTuple):
         validation: whether it wants validation on held-out marks even when the last iterate is kept.
         shared_geometry: whether one flip and rotation serves a whole batch.
         dense_truth: whether labels are the dense truth; only the ``full`` bound may say so.
-        net: the network it is built on.
     """
 
     min_batch: int = 1
@@ -60,7 +59,6 @@ class Needs(NamedTuple):
     validation: bool = False
     shared_geometry: bool = False
     dense_truth: bool = False
-    net: str = "unet"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pkgutil
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pointillist.errors import InputError, nearest
+from pointillist.errors import named
 from pointillist.methods._base import Method
 from pointillist.methods._settings import checked_settings, settings_of
 from pointillist.nets.network import SegmentationNet
@@ -46,16 +46,7 @@ def method_named(name: str) -> type[Method]:
     Raises:
         InputError: if there is none of this name; the message proposes the nearest.
     """
-    found = methods()
-    if name in found:
-        return found[name]
-    raise InputError(
-        "there is no such method",
-        where="--method",
-        expected=", ".join(found),
-        received=name,
-        todo=nearest(name, found),
-    )
+    return named(methods(), name, what="there is no such method", where="--method")
 
 
 def build_method(name: str, net: SegmentationNet, spec: TaskSpec, settings: Mapping[str, Any]) -> Method:

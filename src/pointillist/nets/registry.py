@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pointillist.errors import InputError, nearest
+from pointillist.errors import named
 from pointillist.nets.network import SegmentationNet
 from pointillist.nets.unet import UNet
 
@@ -23,12 +23,5 @@ def build_net(name: str, in_channels: int, classes: int) -> SegmentationNet:
     Raises:
         InputError: if there is none of this name; the message proposes the nearest.
     """
-    if name in NETS:
-        return NETS[name](in_channels, classes)
-    raise InputError(
-        "there is no such network",
-        where="--net",
-        expected=", ".join(NETS),
-        received=name,
-        todo=nearest(name, NETS),
-    )
+    kind = named(NETS, name, what="there is no such network", where="--net")
+    return kind(in_channels, classes)

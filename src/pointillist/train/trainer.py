@@ -159,7 +159,7 @@ class Trainer:
         recalibrate(self.method.predictor(), (image.to(self._fabric.device) for image in images))
 
     def _loop(self, log: EventLog) -> None:
-        first = self._step
+        began, first = time.monotonic(), self._step
         while self._step < self.plan.iterations:
             clock = self.clock
             torch.manual_seed(clock.seed_for("step"))
@@ -172,7 +172,7 @@ class Trainer:
             if self._step % self.steps_an_epoch == 0:
                 self.method.after_epoch(context)
             done = self._step - first
-            left = (time.monotonic() - self._began) / done * (self.plan.iterations - self._step)
+            left = (time.monotonic() - began) / done * (self.plan.iterations - self._step)
             if self._step % _LOG_EVERY == 0 or self._step == self.plan.iterations:
                 self._log_step(log, out, left)
             self._validate_if_due(log, context)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pointillist.errors import InputError, nearest
+from pointillist.errors import named
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,4 @@ def augmentation_named(name: str) -> Augmentation:
     Raises:
         InputError: if there is none.
     """
-    if name not in AUGMENTATIONS:
-        raise InputError(
-            "there is no such augmentation",
-            where="--augmentation",
-            expected=", ".join(AUGMENTATIONS),
-            received=name,
-            todo=nearest(name, AUGMENTATIONS),
-        )
-    return AUGMENTATIONS[name]
+    return named(AUGMENTATIONS, name, what="there is no such augmentation", where="--augmentation")

@@ -12,7 +12,7 @@ from pointillist.data.simulate.random_walk import random_walk
 from pointillist.data.simulate.s2l import s2l
 from pointillist.data.simulate.skeleton import skeleton
 from pointillist.data.simulate.word import word
-from pointillist.errors import InputError, nearest
+from pointillist.errors import named
 from pointillist.geometry.strokes import trace
 
 if TYPE_CHECKING:
@@ -109,12 +109,4 @@ def generator_named(name: str) -> Generator:
     Raises:
         InputError: if there is none of this name; the message proposes the nearest one.
     """
-    if name in GENERATORS:
-        return GENERATORS[name]
-    raise InputError(
-        "there is no such mark generator",
-        where="--generator",
-        expected=", ".join(GENERATORS),
-        received=name,
-        todo=nearest(name, GENERATORS),
-    )
+    return named(GENERATORS, name, what="there is no such mark generator", where="--generator")
