@@ -181,7 +181,7 @@ def test_law_9_every_parameter_learns(dataset, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_law_10_a_few_images_are_learned_by_heart(dataset, name, tmp_path):
     plan = plan_for(
-        dataset, name, iterations=60, augmentation="none", checkpoint_every=60, recalibrate_bn=True, fold=None
+        dataset, name, iterations=120, augmentation="none", checkpoint_every=120, recalibrate_bn=True, fold=None
     )
     train(plan, tmp_path / "run")
     method = new_method(plan, dataset)
