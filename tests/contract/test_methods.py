@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,35 +16,18 @@ from pointillist.data.augment.recipes import augmentation_named
 from pointillist.data.augment.source import SliceSource
 from pointillist.data.cache.build import cached
 from pointillist.data.cache.settings import CacheSettings
-from pointillist.data.dataset import Dataset
-from pointillist.data.importers.acdc import import_acdc
 from pointillist.errors import InputError
 from pointillist.methods import Method, Moment, build_method, methods
 from pointillist.nets.registry import build_net
 from pointillist.runtime.clock import Clock
-from pointillist.train.checkpoint import load_checkpoint
+from pointillist.train.checkpoint import load_checkpoint, save_checkpoint
 from pointillist.train.plan import Plan
 from pointillist.train.run import new_method, resume, train
 from pointillist.train.trainer import Stopped, Trainer
 from pointillist.types import IGNORE
-from tests.conftest import heart, save_nifti
 
 NAMES = list(methods())
 ADDS_TO_PCE = {"gated_crf": "weight", "entropy_min": "weight"}
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    """Four hearts with scribbles."""
-    root = tmp_path_factory.mktemp("contract")
-    for number in (1, 2, 3, 21):
-        stem = f"patient{number:03d}/patient{number:03d}_frame01"
-        image, truth, scribble = heart((40, 40, 4), seed=number)
-        save_nifti(root / "acdc" / f"{stem}.nii.gz", image)
-        save_nifti(root / "acdc" / f"{stem}_gt.nii.gz", truth)
-        save_nifti(root / "acdc" / f"{stem}_scribble.nii.gz", scribble)
-    import_acdc(root / "acdc", root / "D")
-    return Dataset.open(root / "D")
 
 
 def plan_for(dataset, name, **changes):
@@ -81,17 +65,53 @@ def test_law_2_methods_are_final(name):
     assert kind.paper
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
-def test_law_3_a_resumed_run_is_the_unbroken_run(dataset, name, tmp_path):
-    train(plan_for(dataset, name), tmp_path / "whole")
-    broken = tmp_path / "broken"
-    _train_until(plan_for(dataset, name), broken, 3)
-    resume(broken)
-    whole, again = (load_checkpoint(run / "checkpoints")[0] for run in (tmp_path / "whole", broken))
-    assert again["step"] == whole["step"] == 6
-    for key, value in whole["method"].items():
-        assert torch.equal(value, again["method"][key]), key
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=pytest.mark.slow) for name in NAMES])
+def unbroken(request, dataset, tmp_path_factory):
+    """Every method's plan for six epochs, its run, and a copy of it that was stopped after three."""
+    plan = plan_for(dataset, request.param, iterations=18, checkpoint_every=9)
+    folder = tmp_path_factory.mktemp(request.param)
+    train(plan, folder / "whole")
+    _train_until(plan, folder / "broken", 9)
+    return plan, folder
+
+
+def test_law_3_a_resumed_run_is_the_unbroken_run(unbroken):
+    _, folder = unbroken
+    shutil.copytree(folder / "broken", folder / "resumed")
+    resume(folder / "resumed")
+    assert _differing(folder / "whole", folder / "resumed") == []
+
+
+def test_law_1_forgetting_what_a_method_remembers_changes_the_result(unbroken, dataset):
+    plan, folder = unbroken
+    for memory in _memories(new_method(plan, dataset)):
+        run = folder / f"without-{memory}"
+        shutil.copytree(folder / "broken", run)
+        state = load_checkpoint(run / "checkpoints")[0]
+        if memory == "targets":
+            state["targets"] = {"generation": 0}
+        for key, value in state["method"].items():
+            if key.partition(".")[0] == memory:
+                value.zero_()
+        save_checkpoint(run / "checkpoints", state["step"], state)
+        resume(run)
+        assert _differing(folder / "whole", run), f"{plan.method} never reads its {memory}"
+
+
+def _memories(method):
+    """What a method carries from step to step beside the networks it trains."""
+    children = {name for name, child in method.named_children() if not any(p.requires_grad for p in child.parameters())}
+    buffers = {name for name, _ in method.named_buffers(recurse=False)}
+    parameters = {name for name, p in method.named_parameters(recurse=False) if not p.requires_grad}
+    named = {key.partition(".")[0] for key in method.state_dict()}  # children without any state remember nothing
+    return sorted((children | buffers | parameters) & named) + ["targets"] * method.needs.soft_targets
+
+
+def _differing(one, other):
+    """Names of the tensors in which two runs ended differently."""
+    one, other = (load_checkpoint(run / "checkpoints")[0] for run in (one, other))
+    assert one["step"] == other["step"]
+    return [key for key, value in one["method"].items() if not torch.equal(value, other["method"][key])]
 
 
 def _train_until(plan, run, step):

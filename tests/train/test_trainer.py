@@ -17,7 +17,6 @@ from pointillist.data.dataset import Dataset
 from pointillist.data.phantoms import make_phantoms
 from pointillist.data.writers import write_label
 from pointillist.errors import DamagedFileError, DatasetError, InputError
-from pointillist.methods import methods
 from pointillist.predict.model import load_model
 from pointillist.runtime.events import read_events
 from pointillist.train.checkpoint import load_checkpoint
@@ -232,38 +231,3 @@ def test_a_loss_that_is_no_number_stops_the_run_with_a_message(options, tmp_path
 def test_defaults_fit_the_machine():
     assert best_precision("cpu") in ("32-true", "bf16-mixed")
     assert 1 <= idle_threads() <= (os.cpu_count() or 1)
-
-
-@pytest.mark.slow
-def test_law_4_two_processes_end_with_equal_weights(options, tmp_path):
-    script = tmp_path / "two.py"
-    script.write_text(
-        "import json, sys, torch\n"
-        "from pathlib import Path\n"
-        "from pointillist.runtime.distributed import gather, leave, world\n"
-        "from pointillist.train.plan import Plan\n"
-        "from pointillist.train import run as runs\n"
-        "finish = runs._finish\n"
-        "def checked(plan, run, trainer, *, resume):\n"
-        "    finish(plan, run, trainer, resume=resume)\n"
-        "    assert world() == 2\n"
-        "    for name, value in trainer.method.state_dict().items():\n"
-        "        if value.is_floating_point():\n"
-        "            both = gather(value.float().reshape(1, -1))\n"
-        "            assert torch.equal(both[0], both[1]), (plan.method, name)\n"
-        "runs._finish = checked\n"
-        "for options in json.loads(sys.argv[1]):\n"
-        "    runs.train(Plan(**options), Path(sys.argv[2]) / options['method'])\n"
-        "    print('<' + options['method'] + '>', flush=True)\n"
-        "leave()\n"
-    )
-    plans = [options | {"method": name, "iterations": 4, "checkpoint_every": 4, "batch": 2} for name in methods()]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-    done = subprocess.run(
-        [*command, str(script), json.dumps(plans), str(tmp_path / "runs")],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert {name: done.stdout.count(f"<{name}>") for name in methods()} == dict.fromkeys(methods(), 2)
