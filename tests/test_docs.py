@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pointillist.methods import methods
+from pointillist.methods._settings import settings_of
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(python|bash)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -34,6 +37,12 @@ def test_the_pages_build_without_a_warning(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "reference" / "metrics" / "index.html").exists()
+    for name, kind in methods().items():
+        page = (tmp_path / "reference" / "methods" / name / "index.html").read_text()
+        assert kind.paper.replace("&", "&amp;") in page
+        for setting in settings_of(kind).values():
+            assert f"<code>{setting.name}</code>" in page
+            assert setting.text, f"{name} does not say what {setting.name} is"
 
 
 def test_the_generator_page_names_every_generator():

@@ -77,7 +77,7 @@ class Entry(Section):
         Raises:
             InputError: if there is no such method or setting, or a value cannot be.
         """
-        known = settings_of(method_named(self.name).__init__)
+        known = settings_of(method_named(self.name))
         return {name: one.default for name, one in known.items()} | checked_settings(self.name, known, self.settings)
 
 

@@ -62,4 +62,4 @@ def build_method(name: str, net: SegmentationNet, spec: TaskSpec, settings: Mapp
         InputError: if the name, a setting or a value is wrong.
     """
     kind = method_named(name)
-    return kind(net, spec, **checked_settings(name, settings_of(kind.__init__), settings))
+    return kind(net, spec, **checked_settings(name, settings_of(kind), settings))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import json
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin
 
 from pointillist.errors import InputError, nearest
 
@@ -31,6 +32,7 @@ class Setting:
         low: smallest value, None without one.
         high: largest value, None without one.
         choices: the values of a choice, else empty.
+        text: what the docstring says about it.
     """
 
     name: str
@@ -39,16 +41,18 @@ class Setting:
     low: float | None
     high: float | None
     choices: tuple[str, ...]
+    text: str = ""
 
 
 _KINDS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
 
 
-def settings_of(function: Callable[..., Any]) -> dict[str, Setting]:
-    """The keyword-only arguments of a constructor as settings, by name."""
-    hints = get_type_hints(function, include_extras=True)
-    keywords = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    return {p.name: _setting(p.name, hints[p.name], p.default) for p in keywords}
+def settings_of(method: type) -> dict[str, Setting]:
+    """The keyword-only arguments of a method's constructor as settings, by name."""
+    parameters = inspect.signature(method, eval_str=True).parameters.values()
+    texts = _argument_texts(inspect.getdoc(method) or "")
+    keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+    return {p.name: _setting(p.name, p.annotation, p.default, texts.get(p.name, "")) for p in keywords}
 
 
 def checked_settings(method: str, settings: Mapping[str, Setting], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,7 +78,14 @@ def checked_settings(method: str, settings: Mapping[str, Setting], given: Mappin
     return {key: _convert(method, settings[key], value) for key, value in given.items()}
 
 
-def _setting(name: str, hint: Any, default: Any) -> Setting:
+def _argument_texts(docstring: str) -> dict[str, str]:
+    """What the ``Args`` section of a docstring says about each argument."""
+    section = re.search(r"^Args:\n((?:    .*\n?)+)", docstring, re.MULTILINE)
+    entries = re.findall(r"^    (\w+): (.*(?:\n     +.*)*)", section[1] if section else "", re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in entries}
+
+
+def _setting(name: str, hint: Any, default: Any, text: str) -> Setting:
     bounds = Bounds()
     if hasattr(hint, "__metadata__"):
         bounds = next((extra for extra in hint.__metadata__ if isinstance(extra, Bounds)), bounds)
@@ -82,7 +93,7 @@ def _setting(name: str, hint: Any, default: Any) -> Setting:
     choices = tuple(get_args(hint)) if get_origin(hint) is Literal else ()
     kind = "str" if choices else hint.__name__
     low, high = (None if math.isinf(limit) else limit for limit in (bounds.low, bounds.high))
-    return Setting(name, kind, default, low, high, choices)
+    return Setting(name, kind, default, low, high, choices, text)
 
 
 def _convert(method: str, setting: Setting, value: Any) -> Any:

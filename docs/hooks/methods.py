@@ -1,0 +1,72 @@
+"""Reference pages of the training methods, made from their docstrings and settings when the site is built."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import asdict
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+from pointillist.methods import Method, methods
+from pointillist.methods._settings import Setting, settings_of
+
+FOLDER = "reference/methods"
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add a page for each method, and one that lists them."""
+    found = methods()
+    pages = {name: page_of(kind) for name, kind in found.items()} | {"index": index_of(found)}
+    for name, content in pages.items():
+        files.append(File.generated(config, f"{FOLDER}/{name}.md", content=content))
+    return files
+
+
+def index_of(found: dict[str, type[Method]]) -> str:
+    """A table of all methods, each a link to its page."""
+    rows = [f"| [`{name}`]({name}.md) | {summary_of(kind)} | {kind.paper} |" for name, kind in found.items()]
+    head = [
+        "# Methods",
+        "",
+        "`pointillist train --method NAME --set SETTING=VALUE …`; `pointillist methods --json` prints",
+    ]
+    head += ["the same settings for programs.", "", "| method | what it does | source |", "|---|---|---|"]
+    return "\n".join([*head, *rows]) + "\n"
+
+
+def page_of(kind: type[Method]) -> str:
+    """A method's page: its docstring, its settings, and how it is optimised unless a run says otherwise."""
+    text = re.sub(r"^Args:\n(?:    .*\n)+\n?", "", inspect.getdoc(kind) or "", flags=re.MULTILINE)
+    recipe = ", ".join(f"{key} {_words(value)}" for key, value in asdict(kind.recipe).items())
+    lines = [f"# `{kind.name}`", "", f"*{kind.paper}*", "", text, "", f"Recipe, unless a run says otherwise: {recipe}."]
+    settings = settings_of(kind)
+    if settings:
+        lines += ["", "## Settings", "", "| `--set` | default | may be | |", "|---|---|---|---|"]
+        lines += [row_of(setting) for setting in settings.values()]
+    return "\n".join(lines) + "\n"
+
+
+def row_of(setting: Setting) -> str:
+    """A setting as a table row."""
+    return f"| `{setting.name}` | {_words(setting.default)} | {allowed(setting)} | {setting.text} |"
+
+
+def allowed(setting: Setting) -> str:
+    """The values a setting may have, in words."""
+    if setting.choices:
+        return " or ".join(f"`{choice}`" for choice in setting.choices)
+    if setting.low is None and setting.high is None:
+        return setting.kind
+    return f"{setting.kind}, {_words(setting.low)} … {_words(setting.high)}"
+
+
+def summary_of(kind: type[Method]) -> str:
+    """The first line of the docstring."""
+    return (inspect.getdoc(kind) or "").split("\n")[0]
+
+
+def _words(value: Any) -> str:
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
