@@ -13,7 +13,7 @@ from pointillist.methods import Moment, methods
 from pointillist.train.plan import Plan
 from pointillist.train.run import new_method
 from tests.contract.halves import CLOCK, half_batch, joined, two_groups
-from tests.contract.test_methods import source_for
+from tests.contract.test_methods import SHORT_RUNS, source_for
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
@@ -21,8 +21,9 @@ pytestmark = pytest.mark.slow
 
 def options_for(dataset, name):
     return {
-        "dataset": str(dataset.root), "method": name, "iterations": 4, "size": 32, "batch": 2, "seed": 3,
-        "checkpoint_every": 4, "augmentation": "acdc", "precision": "32-true", "threads": 1,
+        "dataset": str(dataset.root), "method": name, "iterations": 6, "size": 32, "batch": 2, "seed": 3,
+        "checkpoint_every": 6, "augmentation": "acdc", "precision": "32-true", "threads": 1,
+        "settings": SHORT_RUNS.get(name, {}),
     }  # fmt: skip
 
 

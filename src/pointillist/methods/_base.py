@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
@@ -124,6 +125,10 @@ class Context(Protocol):
 
     def sweep(self) -> Iterator[Batch]:
         """Every training case once, unaugmented, this process's share, in eval mode."""
+        ...
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The precision of a training step, for forward passes in a hook."""
         ...
 
     def gather(self, x: Tensor) -> Tensor:

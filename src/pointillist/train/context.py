@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +31,7 @@ class RunContext:
         clock: where the run stands.
         batch: images a sweep's batch.
         device: of the method.
+        autocast: opens the precision of a training step; float32 without it.
     """
 
     def __init__(
@@ -41,10 +44,11 @@ class RunContext:
         *,
         batch: int,
         device: torch.device,
+        autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         self.targets, self.clock = targets, clock
         self._method, self._source, self._slices = method, source, slices
-        self._batch, self._device = batch, device
+        self._batch, self._device, self._autocast = batch, device, autocast
 
     def sweep(self) -> Iterator[Batch]:
         """Every training slice once, unaugmented, this process's share, with the method in eval mode."""
@@ -53,6 +57,10 @@ class RunContext:
         for batch in sweep(self._source, self._slices[rank() :: world()], self._batch):
             yield batch.to(self._device)
         self._method.train(was_training)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The precision of a training step: hooks run outside of it."""
+        return self._autocast()
 
     def gather(self, x: Tensor) -> Tensor:
         """Rows of all processes one after the other."""

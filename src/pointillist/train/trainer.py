@@ -258,6 +258,7 @@ class Trainer:
             self.clock,
             batch=self.plan.batch,
             device=self._fabric.device,
+            autocast=self._fabric.autocast,
         )
 
     def _save(self, log: EventLog) -> None:
