@@ -27,7 +27,14 @@ from pointillist.train.trainer import Stopped, Trainer
 from pointillist.types import IGNORE
 
 NAMES = list(methods())
-ADDS_TO_PCE = {"gated_crf": "weight", "entropy_min": "weight"}
+ADDS_TO_PCE = {
+    "contour": "weight",
+    "entropy_min": "weight",
+    "gated_crf": "weight",
+    "intensity_variance": "weight",
+    "mumford_shah": "lambda_ms",
+    "total_variation": "weight",
+}
 
 
 def plan_for(dataset, name, **changes):
