@@ -60,7 +60,7 @@ def test_a_square_has_its_circumference(side):
 @pytest.mark.parametrize("isotropic", [False, True])
 def test_a_constant_prediction_costs_exactly_nothing(isotropic):
     p = torch.tensor([0.2, 0.3, 0.5]).view(1, 3, 1, 1).expand(2, 3, 5, 6)
-    assert total_variation(p, isotropic=isotropic, eps=2**-10).item() == 0
+    assert total_variation(p, isotropic=isotropic, eps=EPS).item() == 0
 
 
 def test_the_background_and_the_images_border_do_not_count():

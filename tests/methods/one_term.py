@@ -23,7 +23,7 @@ def method_named(name, channels=1, **settings):
 
 
 def example(b=2, channels=1, size=8):
-    """Logits and a batch: the first image bears marks of all classes, others of the first two; two columns are padding."""
+    """Logits and a batch: the first image has marks of all classes, others of two; the last two columns are padding."""
     g = torch.Generator().manual_seed(0)
     logits = torch.randn(b, 3, size, size, generator=g).requires_grad_()
     label = torch.full((b, size, size), IGNORE)

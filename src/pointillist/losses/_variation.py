@@ -22,8 +22,7 @@ def variation(p: Tensor, mask: Tensor | None = None) -> Tensor:
             late, early = _neighbours(p, axis)
             sign = (late - early).sign_()
             if mask is not None:
-                both = torch.logical_and(*_neighbours(mask.unsqueeze(1), axis))
-                sign *= both
+                sign *= torch.logical_and(*_neighbours(mask.unsqueeze(1), axis)).to(p.dtype)
             late, early = _neighbours(pull, axis)
             late += sign
             early -= sign
@@ -31,13 +30,25 @@ def variation(p: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def isotropic_variation(p: Tensor, eps: float) -> Tensor:
-    """Σ √(|∇p|² + ε²) − ε of forward differences, 0 across the far border, ``(b, k)``."""
-    squares = torch.full_like(p, eps**2)
-    for axis in range(2, p.ndim):
-        late, early = _neighbours(p, axis)
-        last = torch.zeros_like(p.narrow(axis, 0, 1))
-        squares = squares + torch.cat([late - early, last], axis).square()
-    return (squares.sqrt() - eps).flatten(2).sum(2)
+    """Σ √(|∇p|² + ε²) − ε of forward differences, 0 across the far border, ``(b, k)``.
+
+    With l = √(1 + |∇p|² / ε²) this is ε Σ (l − 1), and ⟨p, ∂/∂p⟩ = ε Σ (l − 1/l), so here too the gradient's map serves
+    the value.
+    """
+    with torch.no_grad():
+        differences = [torch.sub(*_neighbours(p, axis)) for axis in range(2, p.ndim)]
+        length = torch.ones_like(p)
+        for axis, difference in enumerate(differences, 2):
+            length.narrow(axis, 0, difference.shape[axis]).addcmul_(difference, difference, value=eps**-2)
+        inverse = length.rsqrt_()
+        pull = torch.zeros_like(p)
+        for axis, difference in enumerate(differences, 2):
+            difference *= inverse.narrow(axis, 0, difference.shape[axis])
+            late, early = _neighbours(pull, axis)
+            late += difference
+            early -= difference
+        rest = (inverse - 1).flatten(2).sum(2)
+    return (p * pull).flatten(2).sum(2) / eps + eps * rest
 
 
 def _neighbours(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:

@@ -79,4 +79,5 @@ def _literal(p: Tensor, channel: Tensor) -> Tensor:
 
 def _deviation(x: Tensor) -> Tensor:
     """Standard deviation along the last axis, with Bessel's correction where it can be."""
-    return (x.var(-1, correction=min(1, x.shape[-1] - 1)) + _TINY).sqrt()
+    from_mean = x - x.detach().mean(-1, keepdim=True)  # the sum of squares has the slope 0 in the mean
+    return (from_mean.square().sum(-1) / max(x.shape[-1] - 1, 1) + _TINY).sqrt()
