@@ -125,6 +125,14 @@ def test_a_saturated_prediction_is_pulled_as_a_whole_and_by_as_much():
     assert gradient.sum() == pytest.approx(0, abs=1e-12)
 
 
+def test_ties_pull_at_nobody_off_the_contour():
+    p = rectangle(9, 9).requires_grad_()
+    (gradient,) = torch.autograd.grad(contour(p), p)
+    away = torch.zeros_like(p, dtype=torch.bool)
+    away[..., 8:11, 8:11] = away[..., :3] = True  # further than two pixels from the boundary
+    assert (gradient[away] == 0).all()
+
+
 def test_layout_and_bfloat16():
     exact = contour(example(dtype=torch.float32))
     last = example(dtype=torch.float32).contiguous(memory_format=torch.channels_last)

@@ -46,18 +46,20 @@ def contour(probabilities: Tensor, *, literal: bool = False) -> Tensor:
 
 
 def _gradient(p: Tensor) -> Tensor:
-    """∂/∂P of Σ C(P)."""
+    """∂/∂P of Σ C(P).
+
+    Where the dilation gives a pixel its own value, the centre decides and both pulls cancel: that is the relu.
+    """
     eroding, dilating = [-p], []
     for axis in range(2, p.ndim):
         eroding.append(_largest(eroding[-1], axis))
     dilating.append(-eroding[-1])
     for axis in range(2, p.ndim):
         dilating.append(_largest(dilating[-1], axis))
-    on_contour = (dilating[-1] > dilating[0]).to(p.dtype)
-    pull = on_contour.clone()
+    pull = torch.ones_like(p)
     for axis in range(p.ndim - 1, 1, -1):
         pull = _routed(pull, dilating[axis - 2], dilating[axis - 1], axis)
-    pull -= on_contour
+    pull -= 1
     for axis in range(p.ndim - 1, 1, -1):
         pull = _routed(pull, eroding[axis - 2], eroding[axis - 1], axis)
     return pull
