@@ -27,7 +27,15 @@ from pointillist.train.trainer import Stopped, Trainer
 from pointillist.types import IGNORE
 
 NAMES = list(methods())
-ADDS_TO_PCE = {"gated_crf": "weight", "entropy_min": "weight", "scribble2label": "weight"}
+ADDS_TO_PCE = {
+    "contour": "weight",
+    "entropy_min": "weight",
+    "gated_crf": "weight",
+    "intensity_variance": "weight",
+    "mumford_shah": "lambda_ms",
+    "scribble2label": "weight",
+    "total_variation": "weight",
+}
 SHORT_RUNS = {"scribble2label": {"threshold": 0.3}}  # for what the published settings do not reach in a few steps
 
 

@@ -6,10 +6,25 @@ where given) inside autocast, mask before they compute, so what stands in masked
 zero that is connected to the graph where a batch offers nothing to learn from.
 """
 
+from pointillist.losses.contour import contour
 from pointillist.losses.entropy import entropy
 from pointillist.losses.gated_crf import gated_crf
+from pointillist.losses.intensity_variance import intensity_variance
 from pointillist.losses.mixed_pseudo import mixed_pseudo, mixed_pseudo_label
+from pointillist.losses.mumford_shah import mumford_shah
 from pointillist.losses.partial_ce import partial_ce
 from pointillist.losses.partial_dice import partial_dice
+from pointillist.losses.total_variation import total_variation
 
-__all__ = ["entropy", "gated_crf", "mixed_pseudo", "mixed_pseudo_label", "partial_ce", "partial_dice"]
+__all__ = [
+    "contour",
+    "entropy",
+    "gated_crf",
+    "intensity_variance",
+    "mixed_pseudo",
+    "mixed_pseudo_label",
+    "mumford_shah",
+    "partial_ce",
+    "partial_dice",
+    "total_variation",
+]
