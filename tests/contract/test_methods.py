@@ -27,7 +27,7 @@ from pointillist.train.trainer import Stopped, Trainer
 from pointillist.types import IGNORE
 
 NAMES = list(methods())
-ADDS_TO_PCE = {"gated_crf": "weight", "entropy_min": "weight"}
+ADDS_TO_PCE = {"gated_crf": "weight", "entropy_min": "weight", "pscv": "lambda_cv mu"}
 
 
 def plan_for(dataset, name, **changes):
@@ -163,7 +163,7 @@ def test_law_6_classes_are_interchangeable(dataset, name):
 @pytest.mark.parametrize("name", sorted(ADDS_TO_PCE))
 def test_law_7_with_weight_0_it_is_partial_cross_entropy(dataset, name):
     plain = new_method(plan_for(dataset, "pce"), dataset)
-    other = new_method(plan_for(dataset, name, settings={ADDS_TO_PCE[name]: 0}), dataset)
+    other = new_method(plan_for(dataset, name, settings=dict.fromkeys(ADDS_TO_PCE[name].split(), 0)), dataset)
     batch = batch_for(dataset, plain)
     losses = [step_of(method, batch)["loss"] for method in (plain, other)]
     for loss in losses:

@@ -6,10 +6,19 @@ where given) inside autocast, mask before they compute, so what stands in masked
 zero that is connected to the graph where a batch offers nothing to learn from.
 """
 
+from pointillist.losses.contrastive_variance import contrastive_variance
 from pointillist.losses.entropy import entropy
 from pointillist.losses.gated_crf import gated_crf
 from pointillist.losses.mixed_pseudo import mixed_pseudo, mixed_pseudo_label
 from pointillist.losses.partial_ce import partial_ce
 from pointillist.losses.partial_dice import partial_dice
 
-__all__ = ["entropy", "gated_crf", "mixed_pseudo", "mixed_pseudo_label", "partial_ce", "partial_dice"]
+__all__ = [
+    "contrastive_variance",
+    "entropy",
+    "gated_crf",
+    "mixed_pseudo",
+    "mixed_pseudo_label",
+    "partial_ce",
+    "partial_dice",
+]
