@@ -283,6 +283,17 @@ def test_no_anchor_gives_zero_connected_to_the_graph(what):
     assert (gradient == 0).all()
 
 
+def test_an_anchor_without_a_negative_is_not_counted():
+    p, image, _, draws, _ = example(b=3, k=2)
+    y = points(3, 2, (5, 6))
+    y[:2] = torch.where(y[:2] == 1, 1, IGNORE)
+    # class 1 is everywhere, class 0 in image 2 alone: image 2 has a positive and nothing to tell it from
+    assert marked(y, 2) == {(0, 1), (1, 1), (2, 1), (2, 0)}
+    given = {**CONTRAST, "draws": draws}
+    total = contrastive_variance(p, image, y, **given, reduction="sum")
+    torch.testing.assert_close(contrastive_variance(p, image, y, **given), total / 2)
+
+
 @pytest.mark.parametrize("literal", [False, True])
 @pytest.mark.parametrize("what", ["flat image", "vanished class", "empty mask", "certain"])
 def test_maps_without_variance_are_finite(what, literal):
