@@ -33,6 +33,7 @@ ADDS_TO_PCE = {
     "gated_crf": "weight",
     "intensity_variance": "weight",
     "mumford_shah": "lambda_ms",
+    "pscv": "lambda_cv mu",
     "scribble2label": "weight",
     "total_variation": "weight",
 }
@@ -173,7 +174,7 @@ def test_law_6_classes_are_interchangeable(dataset, name):
 @pytest.mark.parametrize("name", sorted(ADDS_TO_PCE))
 def test_law_7_with_weight_0_it_is_partial_cross_entropy(dataset, name):
     plain = new_method(plan_for(dataset, "pce"), dataset)
-    other = new_method(plan_for(dataset, name, settings={ADDS_TO_PCE[name]: 0}), dataset)
+    other = new_method(plan_for(dataset, name, settings=dict.fromkeys(ADDS_TO_PCE[name].split(), 0)), dataset)
     batch = batch_for(dataset, plain)
     losses = [step_of(method, batch)["loss"] for method in (plain, other)]
     for loss in losses:
@@ -260,5 +261,6 @@ def test_the_list_of_methods_is_complete(capsys):
     content = json.loads(capsys.readouterr().out)
     assert sorted(content) == NAMES
     assert content["gated_crf"]["settings"]["weight"] == {
-        "name": "weight", "kind": "float", "default": 0.1, "low": 0, "high": 100, "choices": []
+        "name": "weight", "kind": "float", "default": 0.1, "low": 0, "high": 100, "choices": [],
+        "text": "λ.",
     }  # fmt: skip

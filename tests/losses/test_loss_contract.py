@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pointillist.losses import entropy, gated_crf, mixed_pseudo, mumford_shah, partial_ce, partial_dice
+from pointillist.losses import (
+    contrastive_variance,
+    entropy,
+    gated_crf,
+    mixed_pseudo,
+    mumford_shah,
+    partial_ce,
+    partial_dice,
+)
 from pointillist.types import IGNORE
 
 
@@ -19,6 +27,9 @@ LOSSES = {
     "entropy": lambda z, y, _: entropy(z, labelled(y)),
     "gated_crf": lambda z, y, image: gated_crf(z.softmax(1), image, source=labelled(y), destination=labelled(y)),
     "mumford_shah": lambda z, y, image: mumford_shah(z.softmax(1), image, mask=labelled(y)),
+    "contrastive_variance": lambda z, y, image: contrastive_variance(
+        z.softmax(1), image, y, lambda_cv=1.0, mu=0.01, tau=0.5, mask=labelled(y)
+    ),
     "mixed_pseudo": lambda z, *_: mixed_pseudo(z.softmax(1), z.flip(2).softmax(1), 0.3),
 }
 every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)

@@ -7,6 +7,7 @@ zero that is connected to the graph where a batch offers nothing to learn from.
 """
 
 from pointillist.losses.contour import contour
+from pointillist.losses.contrastive_variance import contrastive_variance
 from pointillist.losses.entropy import entropy
 from pointillist.losses.gated_crf import gated_crf
 from pointillist.losses.intensity_variance import intensity_variance
@@ -18,6 +19,7 @@ from pointillist.losses.total_variation import total_variation
 
 __all__ = [
     "contour",
+    "contrastive_variance",
     "entropy",
     "gated_crf",
     "intensity_variance",

@@ -24,6 +24,23 @@ def check_scores(scores: Tensor, name: str) -> None:
         raise ValueError(msg)
 
 
+def check_one_grid(probabilities: Tensor, image: Tensor) -> None:
+    """Ask for a floating ``(b, k, *s)`` and a floating ``(b, c, *s)``.
+
+    Raises:
+        ValueError: if either is something else, or their batches or grids differ.
+    """
+    check_scores(probabilities, "probabilities")
+    check_scores(image, "image")
+    grids = [(x.shape[0], *x.shape[2:]) for x in (probabilities, image)]
+    if grids[0] != grids[1]:
+        msg = (
+            "probabilities (b, k, *s) and image (b, c, *s) must share one grid, "
+            f"got {tuple(probabilities.shape)} and {tuple(image.shape)}"
+        )
+        raise ValueError(msg)
+
+
 def check_mask(mask: Tensor, scores: Tensor, name: str) -> None:
     """Ask for a Boolean ``(b, *s)`` on the grid of ``scores``.
 

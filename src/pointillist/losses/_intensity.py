@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pointillist.losses._inputs import check_mask, check_scores, full_precision
+from pointillist.losses._inputs import check_mask, check_one_grid, full_precision
 
 LEAST_MASS = 1e-6  # pixels; a class that holds less is divided by this
 
@@ -26,15 +26,7 @@ def region(probabilities: Tensor, image: Tensor, mask: Tensor | None) -> Region:
     Raises:
         ValueError: if shapes disagree.
     """
-    check_scores(probabilities, "probabilities")
-    check_scores(image, "image")
-    grids = [(x.shape[0], *x.shape[2:]) for x in (probabilities, image)]
-    if grids[0] != grids[1]:
-        msg = (
-            "probabilities (b, k, *s) and image (b, c, *s) must share one grid, "
-            f"got {tuple(probabilities.shape)} and {tuple(image.shape)}"
-        )
-        raise ValueError(msg)
+    check_one_grid(probabilities, image)
     p = full_precision(probabilities)
     colours = image.detach().to(p.dtype)
     if mask is None:

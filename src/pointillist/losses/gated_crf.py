@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pointillist.losses._inputs import check_mask, check_scores, full_precision
+from pointillist.losses._inputs import check_mask, check_one_grid, full_precision
 from pointillist.losses._pairs import Gates, Window, beyond_border, pair_energy
 
 
@@ -75,14 +75,9 @@ def gated_crf(
 
 
 def _check(probabilities: Tensor, image: Tensor, radius: int, sigma_xy: float, sigma_rgb: float) -> None:
-    check_scores(probabilities, "probabilities")
-    check_scores(image, "image")
-    grids = [(x.ndim, x.shape[0], *x.shape[2:]) for x in (probabilities, image)]
-    if grids[0] != grids[1] or probabilities.ndim != 4:
-        msg = (
-            "probabilities (b, k, h, w) and image (b, c, h, w) must share one grid, "
-            f"got {tuple(probabilities.shape)} and {tuple(image.shape)}"
-        )
+    check_one_grid(probabilities, image)
+    if probabilities.ndim != 4:
+        msg = f"gated_crf takes images (b, c, h, w), got {tuple(image.shape)}"
         raise ValueError(msg)
     if radius < 1 or not (sigma_xy > 0 and sigma_rgb > 0):
         msg = f"radius and widths must be positive, got radius {radius}, sigma_xy {sigma_xy}, sigma_rgb {sigma_rgb}"
