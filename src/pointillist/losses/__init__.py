@@ -6,10 +6,25 @@ where given) inside autocast, mask before they compute, so what stands in masked
 zero that is connected to the graph where a batch offers nothing to learn from.
 """
 
+from pointillist.losses.class_attraction import class_attraction
 from pointillist.losses.entropy import entropy
 from pointillist.losses.gated_crf import gated_crf
 from pointillist.losses.mixed_pseudo import mixed_pseudo, mixed_pseudo_label
+from pointillist.losses.noise_robust_dice import noise_robust_dice
 from pointillist.losses.partial_ce import partial_ce
 from pointillist.losses.partial_dice import partial_dice
+from pointillist.losses.pixel_cosine import pixel_cosine
+from pointillist.losses.soft_ce import soft_ce
 
-__all__ = ["entropy", "gated_crf", "mixed_pseudo", "mixed_pseudo_label", "partial_ce", "partial_dice"]
+__all__ = [
+    "class_attraction",
+    "entropy",
+    "gated_crf",
+    "mixed_pseudo",
+    "mixed_pseudo_label",
+    "noise_robust_dice",
+    "partial_ce",
+    "partial_dice",
+    "pixel_cosine",
+    "soft_ce",
+]
