@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from pointillist.losses._inputs import full_precision
@@ -56,6 +57,6 @@ def class_attraction(features: Tensor, memory: Tensor, feature_scores: Tensor, m
 def _mean_direction(vectors: Tensor, scores: Tensor) -> Tensor:
     """``(d,)`` mean of the unit vectors, weighted by the sigmoid of their scores."""
     x = full_precision(vectors)
-    weights = full_precision(scores).sigmoid()
+    weights = F.logsigmoid(full_precision(scores)).softmax(0)  # σ over their sum, also where every σ is nearly 0
     unit = x * x.square().sum(1, keepdim=True).clamp(min=_TINY).rsqrt()
-    return (weights / weights.sum()) @ unit
+    return (weights[:, None] * unit).sum(0)  # no matrix product: autocast would round it

@@ -16,7 +16,7 @@ def rotated(maps: Tensor, degrees: Tensor) -> Tensor:
 
     Args:
         maps: ``(b, c, h, w)``; takes a gradient.
-        degrees: ``(b,)`` angles on the processor.
+        degrees: ``(b,)`` angles, counter-clockwise, on the processor.
 
     Source: Paeth, Graphics Interface 1986.
     """
@@ -34,7 +34,7 @@ def _sources(degrees: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     half = (turn > 90) & (turn <= 270)  # shears by at most 1 reach a quarter turn; beyond it, half a turn comes first
     angle = torch.where(half, turn - 180, torch.where(turn > 270, turn - 360, turn)) * (math.pi / 180)
     sideways, downwards, sign = (
-        x.float().view(-1, 1, 1) for x in ((angle / 2).tan(), -angle.sin(), 1 - 2 * half.double())
+        x.float().view(-1, 1, 1) for x in (-(angle / 2).tan(), angle.sin(), 1 - 2 * half.double())
     )
     row = (torch.arange(height) - (height - 1) / 2).view(1, -1, 1)
     column = (torch.arange(width) - (width - 1) / 2).view(1, 1, -1)
