@@ -203,7 +203,8 @@ def block_energy(z, image, partner, own, other, share, constants):
 def test_no_other_mask_has_less_energy(constants):
     for seed in range(3):
         g = torch.Generator().manual_seed(seed)
-        image, saliency = torch.rand(2, 2, 64, 64, generator=g), torch.rand(2, 64, 64, generator=g) ** 8
+        bright = 4 * torch.rand(2, 2, 2, 2, generator=g).repeat_interleave(32, 2).repeat_interleave(32, 3)
+        image, saliency = torch.rand(2, 2, 64, 64, generator=g) + bright, torch.rand(2, 64, 64, generator=g) ** 8
         saliency[0, :32] *= 3
         saliency[1, :, 32:] *= 4
         share = 0.2 + 0.3 * seed

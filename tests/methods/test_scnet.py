@@ -139,20 +139,27 @@ def test_features_equal_to_the_memory_cost_nothing():
     assert attraction(heads_of_identity(), torch.randn(60, 32), label) > 0.1
 
 
-def test_it_is_the_mean_over_all_classes_of_the_public_table_of_distances():
+@pytest.mark.parametrize("present", [(1, 2), (2,)])
+def test_it_is_the_mean_over_all_classes_of_the_public_table_of_distances(present):
     torch.manual_seed(0)
-    heads, features, label = heads_of_identity().eval(), torch.randn(50, 32), torch.randint(0, 3, (50,))
-    correct = torch.rand(50) < 0.5
+    heads, features, correct = heads_of_identity().eval(), torch.randn(50, 32, requires_grad=True), torch.rand(50) < 0.5
+    label = torch.tensor((0, *present))[torch.randint(0, 1 + len(present), (50,))]
     total = 0.0
-    for number in (1, 2):
+    for number in present:
         selector, memory_selector = heads.selectors[number - 1], heads.memory_selectors[number - 1]
-        drawn, candidates = features[label == number], features[(label == number) & correct]
+        drawn, candidates = features[label == number], features[(label == number) & correct].detach()
         memory = candidates[torch.sigmoid(selector(candidates))[:, 0].argsort(descending=True)][:4]
         memory = nn.functional.normalize(memory, dim=1)
         distances = 1 - nn.functional.normalize(drawn, dim=1) @ memory.T
-        w, v = torch.sigmoid(selector(drawn)), torch.sigmoid(memory_selector(memory)).T
+        w, v = torch.sigmoid(selector(drawn.detach())), torch.sigmoid(memory_selector(memory)).T
         total += (distances * (len(w) / w.sum() * w) * (v.shape[1] / v.sum() * v)).mean()
-    torch.testing.assert_close(attraction(heads, features, label, correct), total / 3)
+    value = attraction(heads, features, label, correct)
+    torch.testing.assert_close(value, total / 3)
+    inputs = [features, *heads.parameters()]
+    for ours, theirs in zip(
+        *(torch.autograd.grad(x, inputs, allow_unused=True) for x in (value, total / 3)), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-4)
 
 
 def test_the_background_has_no_memory():
@@ -227,13 +234,17 @@ def test_before_it_starts_it_is_partial_cross_entropy_of_both_decoders():
     torch.testing.assert_close(out.loss, sum(partial_ce(one, batch.label) for one in logits) / 2)
 
 
-@pytest.mark.parametrize("when", [0, 50])
-def test_every_parameter_has_a_gradient_in_every_step(when):
+@pytest.mark.parametrize(("when", "organs"), [(0, True), (50, True), (50, False)])
+def test_every_parameter_has_a_gradient_in_every_step(when, organs):
+    """Before the contrast begins, and where nothing but background is predicted."""
     method = method_of(start=0.5)
+    if not organs:
+        for decoder in (method.net.decoder, method.auxiliary):
+            decoder.output.bias.data[0] = 1e3
     method.step(batch_of(), at(when)).loss.backward()
     assert [name for name, p in method.named_parameters() if p.grad is None] == []
     moved = any((p.grad != 0).any() for p in method.heads.parameters())
-    assert moved == (when == 50)
+    assert moved == (when == 50 and organs)
 
 
 def test_the_heads_are_not_shipped():
