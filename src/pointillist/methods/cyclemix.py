@@ -33,10 +33,10 @@ class CycleMix(Method):
     x̃ = m x + (1−m) x′ with m ∈ {0, ½, 1} from PuzzleMix (blocks whose gradient of CE is strong are shown, see
     ``pointillist.methods._puzzle``), one square of each mix is cut out, and each mix is turned by an angle of its own.
     ŷ is the largest connected part of each class of f(x), the rest background. Both cosines are of the class vectors of
-    a pixel, means over pixels; f(x) does not learn from the mix, nor ŷ.
+    a pixel, means over pixels; no gradient passes through the mix of f(x) and f(x′), nor through ŷ.
 
     Cost: two forward passes, one backward pass to the image alone, one to the weights: 2.6 times a step of ``pce``.
-    Mixing and the minimum cuts, on the processor, take a tenth of it. Memory is that of two passes.
+    Mixing and the minimum cuts, on the processor, take a twentieth of it. Memory is that of two passes.
 
     When: organs that are one connected part each, marked sparsely, batches of several images. Not for images with many
     objects of a class (nuclei), where ŷ would keep one of them: set ``integrity`` to 0 there.
@@ -44,9 +44,10 @@ class CycleMix(Method):
     Found: the public code's cross-entropies are divided by all pixels instead of by the labelled ones, a factor of
     about a hundred on scribbles. Its block transport moves pixels of the image, but neither the marks nor the
     predictions they are compared with. The mixed prediction takes a gradient, so f(x) also learns to follow the mix.
-    Cosines are averaged over the cut-out and the corners that a rotation uncovers, where both vectors are 0. One of ten
-    inputs is shifted by noise that the argument ``adv_p`` does not switch off and that is a constant, as both bounds
-    of its range are equal. The normaliser keeps the first image's mean and deviation for all others.
+    Cosines are averaged over the cut-out and the corners that a rotation uncovers, where both vectors are 0. In
+    about a fifth of the steps the input is shifted by noise, which the argument ``adv_p`` does not switch off and whose
+    first part is a constant, as both bounds of its range are equal. The normaliser keeps the first image's mean and
+    deviation for all others.
 
     Args:
         net: the network.
@@ -61,9 +62,9 @@ class CycleMix(Method):
         start: share of the run after which everything but the first term counts.
         literal: cross-entropies over all pixels, a gradient through the mixed prediction, cosines averaged over all
             pixels, as the public code has it. Not followed there either: transport (4,096² costs an image at 256²), the
-            noise, the normaliser, swap moves instead of the exact minimum, and its rotation and rotation back to the
-            nearest pixel, which lose marks; here a rotation keeps every pixel, and predictions are compared in the
-            turned frame.
+            noise, the normaliser, a pass of its own for the gradient, swap moves instead of the exact minimum, and
+            rotating to the nearest pixel and back, which loses marks. Here a rotation keeps every pixel that stays
+            inside, and predictions are compared in the turned frame.
 
     Source: Zhang & Zhuang, CVPR 2022; BWGZK/CycleMix ``engines.py``, ``mixup.py``, ``cutout.py``, ``run.sh``. The
     published rate falls to a tenth every 2,000 epochs; here it is constant.

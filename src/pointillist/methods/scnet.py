@@ -42,7 +42,7 @@ class SCNet(Method):
     memory, and nothing pushes classes apart. The first decoder predicts.
 
     Cost: one pass through the encoder and one through each decoder, as ``dmpls``; 2.2 times a step of ``pce``. Heads
-    see at most 4,096 pixels a class. Before training SLIC takes about 0.1 s a slice of 256×256.
+    see at most 4,096 pixels a class. Before training SLIC takes about 0.03 s a slice of 256×256.
 
     When: organs that differ from their surroundings in intensity, so that superpixels keep to their borders. Not where
     superpixels (about 18 pixels wide at 256×256) are larger than the structures.
