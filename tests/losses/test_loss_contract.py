@@ -11,8 +11,11 @@ from pointillist.losses import (
     gated_crf,
     mixed_pseudo,
     mumford_shah,
+    noise_robust_dice,
     partial_ce,
     partial_dice,
+    pixel_cosine,
+    soft_ce,
 )
 from pointillist.types import IGNORE
 
@@ -21,9 +24,17 @@ def labelled(y):
     return y != IGNORE
 
 
+def shares(z, y):
+    """Labels as one-hot classes, zeros where nothing is marked."""
+    return (y[:, None] == torch.arange(z.shape[1]).view(-1, 1, 1)).to(z.dtype)
+
+
 LOSSES = {
     "partial_ce": lambda z, y, _: partial_ce(z, y),
     "partial_dice": lambda z, y, _: partial_dice(z.softmax(1), y),
+    "noise_robust_dice": lambda z, y, _: noise_robust_dice(z.softmax(1), y),
+    "soft_ce": lambda z, y, _: soft_ce(z, shares(z, y)),
+    "pixel_cosine": lambda z, y, _: pixel_cosine(z.softmax(1), shares(z, y), labelled(y)),
     "entropy": lambda z, y, _: entropy(z, labelled(y)),
     "gated_crf": lambda z, y, image: gated_crf(z.softmax(1), image, source=labelled(y), destination=labelled(y)),
     "mumford_shah": lambda z, y, image: mumford_shah(z.softmax(1), image, mask=labelled(y)),

@@ -6,6 +6,7 @@ where given) inside autocast, mask before they compute, so what stands in masked
 zero that is connected to the graph where a batch offers nothing to learn from.
 """
 
+from pointillist.losses.class_attraction import class_attraction
 from pointillist.losses.contour import contour
 from pointillist.losses.contrastive_variance import contrastive_variance
 from pointillist.losses.entropy import entropy
@@ -13,11 +14,15 @@ from pointillist.losses.gated_crf import gated_crf
 from pointillist.losses.intensity_variance import intensity_variance
 from pointillist.losses.mixed_pseudo import mixed_pseudo, mixed_pseudo_label
 from pointillist.losses.mumford_shah import mumford_shah
+from pointillist.losses.noise_robust_dice import noise_robust_dice
 from pointillist.losses.partial_ce import partial_ce
 from pointillist.losses.partial_dice import partial_dice
+from pointillist.losses.pixel_cosine import pixel_cosine
+from pointillist.losses.soft_ce import soft_ce
 from pointillist.losses.total_variation import total_variation
 
 __all__ = [
+    "class_attraction",
     "contour",
     "contrastive_variance",
     "entropy",
@@ -26,7 +31,10 @@ __all__ = [
     "mixed_pseudo",
     "mixed_pseudo_label",
     "mumford_shah",
+    "noise_robust_dice",
     "partial_ce",
     "partial_dice",
+    "pixel_cosine",
+    "soft_ce",
     "total_variation",
 ]

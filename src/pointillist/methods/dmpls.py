@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 
 from pointillist.losses import mixed_pseudo
 from pointillist.methods._base import Method, StepOut, Term, marked_ce
+from pointillist.methods._branches import both_branches
 from pointillist.methods._registry import register
 from pointillist.methods._settings import Bounds
 from pointillist.nets.network import SegmentationNet
@@ -55,10 +55,7 @@ class DMPLS(Method):
 
     def step(self, batch: Batch, clock: Clock) -> StepOut:
         """One pass through the encoder, one through each decoder."""
-        stages = self.net.encode(batch.image)
-        first = self.net.decode(stages).logits
-        dropped = tuple(F.dropout2d(stage, self.dropout, self.training) for stage in stages)
-        second = self.auxiliary(dropped).logits
+        first, second = (out.logits for out in both_branches(self.net, self.auxiliary, batch.image, self.dropout))
         terms = {
             "pce_1": Term(marked_ce(first, batch.label), 0.5),
             "pce_2": Term(marked_ce(second, batch.label), 0.5),

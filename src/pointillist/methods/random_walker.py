@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import torch
 from skimage.segmentation import random_walker
-from torch import Tensor
 
 from pointillist.losses import partial_dice
 from pointillist.methods._base import Context, Needs, SingleNet, Term, marked_ce
+from pointillist.methods._offline import offline_label
 from pointillist.methods._registry import register
 from pointillist.methods._settings import Bounds
 from pointillist.nets.network import NetOut, SegmentationNet
@@ -64,18 +64,11 @@ class RandomWalker(SingleNet):
 
     def terms(self, out: NetOut, batch: Batch, clock: Clock) -> dict[str, Term]:  # noqa: ARG002 - has no schedule
         """Both terms on walked labels, on marks where there are none."""
-        label = walked_label(batch)
+        label = offline_label(batch, batch.label)
         return {
             "ce": Term(marked_ce(out.logits, label), 0.5),
             "dice": Term(partial_dice(out.logits.float().softmax(1), label), 0.5),
         }
-
-
-def walked_label(batch: Batch) -> Tensor:
-    """``(b, h, w)`` the target's class where there is a target, else the mark, else IGNORE."""
-    if batch.soft is None or batch.soft_weight is None:
-        return batch.label
-    return torch.where(batch.soft_weight > 0.5, batch.soft.argmax(1).to(batch.label.dtype), batch.label)
 
 
 def walk(image: Floats, label: LabelMap, beta: float) -> LabelMap | None:
