@@ -22,6 +22,15 @@ class EntropyMin(SingleNet):
 
     L = pCE + λ · mean_p H(P_p) / ln K over all pixels.
 
+    Cost: one forward pass, and one more map of the size of the prediction.
+
+    When: a cheap first thing to try on scribbles. It makes the prediction surer of what it is, right or wrong, and
+    knows nothing of the image.
+
+    Found: it counts on all pixels, marked ones included. The public code adds 1e-6 inside the logarithm, which moves
+    the value by less than K · 1e-6; here it is exact. PyMIC ramps the same weight up between iterations 2,000 and
+    15,000.
+
     Args:
         net: the network.
         spec: the task.

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 class Full(SingleNet):
     """½ (cross-entropy + Dice) on dense labels, or cross-entropy alone.
 
+    Cost: one forward pass, as ``pce``.
+
+    When: to know what the marks leave on the table. It needs the dense truth of every training case.
+
+    Found: its Dice sums over the whole batch with squared denominators and averages over all classes, the background
+    too, as in WSL4MIS; other codes' Dice is another number. PSCV's table quotes this bound from another paper rather
+    than rerunning it with its own protocol.
+
     Args:
         net: the network.
         spec: the task.

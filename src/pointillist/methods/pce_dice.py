@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 class PartialCEDice(SingleNet):
     """½ (partial cross-entropy + partial Dice), both on marked pixels alone.
 
+    Cost: one forward pass, as ``pce``.
+
+    When: as a second yardstick, where classes are marked with very unlike numbers of pixels: Dice counts classes alike.
+
+    Found: where pixels are ignored, WSL4MIS's Dice broadcasts the mask of every image of the batch over all others;
+    here each image has its own.
+
     Args:
         net: the network.
         spec: the task.

@@ -33,13 +33,20 @@ class RandomWalker(SingleNet):
     pixels of unlike intensity are rare, with weight exp(−β ΔI²). Every pixel takes its likeliest class. A slice without
     foreground marks keeps its marks alone.
 
+    Cost: one forward pass, as ``pce``; before training about a seventh of a second per slice of 128².
+
+    When: images whose regions are even and well apart. Labels are never corrected: what leaks through a weak boundary
+    is learned.
+
+    Found: the public code walks only where all three foreground classes are marked and calls every other slice
+    background throughout: 362 of 1,902 slices, 301 of which hold foreground.
+
     Args:
         net: the network.
         spec: the task.
         beta: β.
 
-    Source: Grady 2006, as used by WSL4MIS ``acdc_pseudo_label_random_walker.py``. That code makes every slice that
-    lacks a mark of any class background throughout, 301 of which do hold foreground; here the classes that are marked
+    Source: Grady 2006, as used by WSL4MIS ``acdc_pseudo_label_random_walker.py``. Here the classes that are marked
     take part.
     """
 
