@@ -61,6 +61,13 @@ def test_the_official_layout(official, target, sequence, added, by_order):
     assert test.dense is None
 
 
+def test_names_are_paired_in_the_order_of_their_numbers(official, target):
+    for path in [*official.rglob("T1DUAL/**/*.dcm"), *official.rglob("T1DUAL/**/*.png")]:
+        path.rename(path.with_stem(f"IMG-{int(path.stem[-5:])}"))
+    dataset = Dataset.open(import_chaos(official, target, sequence="t1-out").dataset)
+    assert (dataset.dense_labels(dataset.case("subject15")).array == abdomen(15)[1]).all()
+
+
 def test_a_zip_archive_imports_like_its_folder(official, target, tmp_path):
     archive = tmp_path / "CHAOS_Train_Sets.zip"
     with zipfile.ZipFile(archive, "w") as file:
