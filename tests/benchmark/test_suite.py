@@ -2,6 +2,7 @@ import pytest
 
 from pointillist.benchmark.jobs import jobs_of
 from pointillist.benchmark.suite import load_suite, shipped
+from pointillist.data.augment.recipes import augmentation_named
 from pointillist.errors import InputError
 from tests.benchmark.suites import SMALL, suite_file
 
@@ -20,6 +21,12 @@ def test_the_tracks_of_the_design_are_shipped():
     quick, points = load_suite("acdc-quick"), load_suite("acdc-points-quick")
     assert (quick.size, quick.batch, quick.iterations, quick.folds, quick.seeds) == (128, 12, 1500, (1,), (1, 2, 3))
     assert [entry.settings for entry in points.methods if entry.name == "gated_crf"] == [{"start": 0.0}, {"start": 0.3}]
+    for name, fold in (("chaos-quick", 2), ("btcv-quick", 1)):
+        abdomen = load_suite(name)
+        assert (abdomen.size, abdomen.batch, abdomen.iterations, abdomen.folds) == (128, 12, 1500, (fold,))
+        turns = augmentation_named(abdomen.augmentation)
+        assert (turns.turn, turns.flip, turns.rotate, turns.degrees) == (0, 0, 0.25, 20)  # kidneys have sides
+        assert "other cases" in abdomen.protocol
     paper = load_suite("acdc-paper")
     assert (paper.size, paper.iterations, len(paper.places)) == (256, 60000, 5)
 

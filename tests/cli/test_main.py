@@ -28,7 +28,10 @@ def test_the_module_is_the_program():
     assert out == f"pointillist {pointillist.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["import acdc", "import dsb2018", "import folder", "simulate", "check", "evaluate"])
+IMPORTS = [f"import {kind}" for kind in ("acdc", "dsb2018", "chaos", "btcv", "mscmr", "folder")]
+
+
+@pytest.mark.parametrize("command", [*IMPORTS, "simulate", "check", "evaluate"])
 def test_every_command_explains_itself_with_an_example(capsys, command):
     run(*command.split(), "--help")
     out = capsys.readouterr().out

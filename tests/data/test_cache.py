@@ -110,8 +110,18 @@ def test_other_normalisations():
     assert moments("imagenet", 3)[0][0] == 0.485
     with pytest.raises(InputError, match="divides 8-bit values"):
         normalise(image_of(colour.astype(np.uint16)), "unit")
+    with pytest.raises(InputError, match="clips Hounsfield units"):
+        normalise(image_of(colour), "ct")
     with pytest.raises(InputError, match="colour images"):
         moments("imagenet", 1)
+
+
+def test_ct_clips_to_soft_tissue_and_stretches_over_the_volume():
+    values = np.array([-1000, -125, -25, 75, 275, 3000], np.int16).reshape(1, 2, 3)
+    expected = [0, 0, 0.25, 0.5, 1, 1]
+    np.testing.assert_allclose(normalise(image_of(np.stack([values] * 4, -1)[0]), "ct")[..., 0, 0].ravel(), expected)
+    narrow = np.array([[[-25.0, 75.0, 175.0, 75.0]]])
+    np.testing.assert_allclose(normalise(image_of(narrow), "ct").ravel(), [0, 0.5, 1, 0.5])
 
 
 @pytest.mark.parametrize("wrong", [{"size": 4}, {"grid": "spline"}, {"normalisation": "z"}, {"stored": "int4"}])

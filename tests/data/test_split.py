@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pointillist.data.split import Split, acdc_folds, check_splits, group_folds, held_out
+from pointillist.data.split import Split, acdc_folds, check_splits, group_folds, held_out, listed_folds
 from pointillist.errors import DatasetError, InputError
 
 ids = st.text("abcdefghij0123456789_", min_size=1, max_size=6)
@@ -139,3 +139,11 @@ def test_unsound_folds_are_refused(split, message):
         check_splits([good, split], GROUPS)
     assert refused.value.where == "fold 2"
     assert refused.value.received
+
+
+def test_listed_folds_hold_out_what_is_there():
+    groups = {"a1": "a", "a2": "a", "b1": "b", "c1": "c"}
+    first, second, third = listed_folds(groups, [{"a", "z"}, {"b", "c"}, {"y"}])
+    assert (first.train, first.val) == (("b1", "c1"), ("a1", "a2"))
+    assert (second.train, second.val) == (("a1", "a2"), ("b1", "c1"))
+    assert (third.train, third.val) == (("a1", "a2", "b1", "c1"), ())

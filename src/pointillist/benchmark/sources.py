@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pointillist.data.dataset import Dataset
 from pointillist.data.image import HeaderRule
-from pointillist.data.importers import acdc, dsb2018
+from pointillist.data.importers import acdc, btcv, chaos, dsb2018, mscmr
+from pointillist.data.importers._chaos_dicom import SequenceName
 from pointillist.data.importers.acdc_hdf5 import holds_hdf5, import_acdc_hdf5
 from pointillist.data.importers.folder import FolderOptions, import_folder
 from pointillist.data.phantoms import CLASSES, make_phantoms
@@ -99,6 +100,45 @@ class Dsb2018Source(_Files):
         dsb2018.import_dsb2018(self.path(data), target, subset=self.subset)
 
 
+class ChaosSource(_Files):
+    """CHAOS abdominal MR, as DICOM or as NIfTI files."""
+
+    importer: Literal["chaos"]
+    spec: ClassVar[TaskSpec | None] = chaos.SPEC
+    sequence: SequenceName | None = None
+    header_rule: HeaderRule = "auto"
+
+    def make(self, data: Path | None, target: Path) -> None:
+        """Import the data."""
+        chaos.import_chaos(self.path(data), target, sequence=self.sequence, header_rule=self.header_rule)
+
+
+class BtcvSource(_Files):
+    """BTCV abdominal CT."""
+
+    importer: Literal["btcv"]
+    spec: ClassVar[TaskSpec | None] = btcv.SPEC
+    header_rule: HeaderRule = "auto"
+
+    def make(self, data: Path | None, target: Path) -> None:
+        """Import the data."""
+        btcv.import_btcv(self.path(data), target, header_rule=self.header_rule)
+
+
+class MscmrSource(_Files):
+    """MSCMRseg, late enhancement."""
+
+    importer: Literal["mscmr"]
+    spec: ClassVar[TaskSpec | None] = mscmr.SPEC
+    scribbles: str | None = None
+    header_rule: HeaderRule = "auto"
+
+    def make(self, data: Path | None, target: Path) -> None:
+        """Import the data."""
+        scribbles = None if self.scribbles is None or data is None else data / self.scribbles
+        mscmr.import_mscmr(self.path(data), target, scribbles=scribbles, header_rule=self.header_rule)
+
+
 class FolderSource(_Files):
     """Any images and label images: the options of ``pointillist import folder``."""
 
@@ -139,8 +179,8 @@ class PhantomSource(Section):
         make_phantoms(target, training=self.training, testing=self.testing, seed=self.seed)
 
 
-Source = Annotated[AcdcSource | Dsb2018Source | FolderSource | PhantomSource, Field(discriminator="importer")]
-AnySource = AcdcSource | Dsb2018Source | FolderSource | PhantomSource
+AnySource = AcdcSource | Dsb2018Source | ChaosSource | BtcvSource | MscmrSource | FolderSource | PhantomSource
+Source = Annotated[AnySource, Field(discriminator="importer")]
 
 
 def prepared_path(source: AnySource, data: Path | None, root: Path) -> Path:

@@ -16,7 +16,7 @@ def cache(
         typer.Option(help="How slices get that size; native keeps them for random crops."),
     ] = "zoom0",
     normalisation: Annotated[
-        Literal["acdc", "minmax", "unit", "imagenet"] | None,
+        Literal["acdc", "minmax", "ct", "unit", "imagenet"] | None,
         typer.Option(help="How intensities get to 0 … 1; default: acdc for volumes, unit for 2-D.", show_default=False),
     ] = None,
     stored: Annotated[Literal["uint8", "float16"], typer.Option(help="How values are stored.")] = "uint8",

@@ -77,6 +77,56 @@ def dsb2018(
 
 
 @app.command()
+def chaos(
+    source: Source,
+    dataset: Target,
+    sequence: Annotated[
+        Literal["t1-in", "t1-out", "t2"] | None,
+        typer.Option(help="Sequence of the DICOM release; default: T1 in phase.", show_default=False),
+    ] = None,
+    header_rule: Rule = "auto",
+    json: Json = False,
+) -> None:
+    """CHAOS abdominal MR: the official DICOM release, or image_ID.nii.gz and label_ID.nii.gz.
+
+    Example: pointillist import chaos CHAOS_Train_Sets.zip Dataset040_CHAOS --sequence t2
+    """
+    from pointillist.data.importers.chaos import import_chaos
+
+    _report(import_chaos(source, dataset, sequence=sequence, header_rule=header_rule), json)
+
+
+@app.command()
+def btcv(source: Source, dataset: Target, header_rule: Rule = "auto", json: Json = False) -> None:
+    """BTCV abdominal CT: img0001.nii.gz and label0001.nii.gz, or image_N.nii.gz and label_N.nii.gz.
+
+    Example: pointillist import btcv RawData Dataset041_BTCV
+    """
+    from pointillist.data.importers.btcv import import_btcv
+
+    _report(import_btcv(source, dataset, header_rule=header_rule), json)
+
+
+@app.command()
+def mscmr(
+    source: Source,
+    dataset: Target,
+    scribbles: Annotated[
+        Path | None, typer.Option(help="A second folder with the scribbles.", show_default=False)
+    ] = None,
+    header_rule: Rule = "auto",
+    json: Json = False,
+) -> None:
+    """MSCMRseg late-enhancement cardiac MRI, with CycleMix's scribbles beside the images or in a second folder.
+
+    Example: pointillist import mscmr MSCMR_dataset Dataset042_MSCMR
+    """
+    from pointillist.data.importers.mscmr import import_mscmr
+
+    _report(import_mscmr(source, dataset, scribbles=scribbles, header_rule=header_rule), json)
+
+
+@app.command()
 def folder(
     source: Source,
     dataset: Target,

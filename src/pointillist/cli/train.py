@@ -40,7 +40,7 @@ def train(
     ] = False,
     augmentation: Annotated[str, typer.Option(help="none, acdc, chaos or cells.")] = "acdc",
     normalisation: Annotated[
-        Literal["acdc", "minmax", "unit", "imagenet"], typer.Option(help="Of intensities.")
+        Literal["acdc", "minmax", "ct", "unit", "imagenet"], typer.Option(help="Of intensities.")
     ] = "acdc",
     grid: Annotated[
         Literal["zoom0", "bilinear", "area", "native"], typer.Option(help="How slices get their size.")

@@ -17,7 +17,7 @@ from pointillist.data.compressed import MAX_DECODED_BYTES, gunzip
 from pointillist.data.image import Grid, HeaderRule, Image
 from pointillist.data.nifti_geometry import affine_of
 from pointillist.errors import DamagedFileError, GeometryError, InputError
-from pointillist.types import AnyArray
+from pointillist.types import AnyArray, Floats
 
 _DTYPES = {np.dtype(kind) for kind in ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8")}
 _RAS = np.array([[0, 1], [1, 1], [2, 1]], dtype=np.float64)
@@ -55,6 +55,18 @@ def decode_nifti(data: bytes, where: Path, *, header_rule: HeaderRule = "auto") 
     array, data_notes = _voxels(raw, header, where)
     array, notes = _squeeze(array, where)
     affine, geometry_notes = affine_of(header, where, header_rule)
+    return canonical_volume(array, affine, (*data_notes, *notes, *geometry_notes), str(where))
+
+
+def canonical_volume(array: AnyArray, affine: Floats, notes: tuple[str, ...], where: str) -> Image:
+    """A volume in canonical (closest to RAS+) order, whose grid remembers the order it came in.
+
+    Args:
+        array: ``(*s)`` in the order of its file.
+        affine: ``(4, 4)``, its indices to millimetres (RAS+); columns perpendicular.
+        notes: repairs that were applied while reading.
+        where: the file, for messages.
+    """
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     orientation = np.asarray(nib.orientations.io_orientation(affine))
     canonical = nib.orientations.apply_orientation(array, orientation)
@@ -66,7 +78,7 @@ def decode_nifti(data: bytes, where: Path, *, header_rule: HeaderRule = "auto") 
         affine=canonical_affine,
         orientation=orientation,
     )
-    return Image(canonical, grid, (*data_notes, *notes, *geometry_notes), str(where))
+    return Image(canonical, grid, notes, where)
 
 
 def encode_nifti(array: AnyArray, grid: Grid, *, compress: bool) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from pointillist.errors import DatasetError, InputError
@@ -50,6 +50,16 @@ def acdc_folds(groups: Mapping[str, str]) -> list[Split]:
         numbers[case] = int(match[1])
     held_out = [{case for case, number in numbers.items() if number in fold} for fold in _ACDC_FOLDS]
     return [_split(groups, held) for held in held_out]
+
+
+def listed_folds(groups: Mapping[str, str], tests: Sequence[Collection[str]]) -> list[Split]:
+    """Published folds: each holds out the listed groups, as far as they are there.
+
+    Args:
+        groups: group of every training case id.
+        tests: the groups that each fold holds out.
+    """
+    return [_split(groups, {case for case, group in groups.items() if group in test}) for test in tests]
 
 
 def group_folds(groups: Mapping[str, str], count: int, seed: int) -> list[Split]:

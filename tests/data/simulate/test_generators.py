@@ -17,7 +17,8 @@ from pointillist.types import IGNORE
 
 SCRIBBLES = [name for name, generator in GENERATORS.items() if generator.annotation == "scribbles"]
 every_generator = pytest.mark.parametrize("name", GENERATORS)
-random_within_a_slice = pytest.mark.parametrize("name", [n for n in GENERATORS if n not in ("skeleton", "full_slice")])
+FIXED = ("skeleton", "hull", "full_slice")
+random_within_a_slice = pytest.mark.parametrize("name", [n for n in GENERATORS if n not in FIXED])
 simulate = partial(draw, seed=1, dataset="toy", case="case_1")
 
 

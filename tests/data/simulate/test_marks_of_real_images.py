@@ -23,6 +23,7 @@ COVERAGE = {
     "word": (0.5, 4),
     "skeleton": (1, 8),
     "random_walk": (0.5, 5),
+    "hull": (0.5, 4),
     "s2l": (0.2, 2),
     "full_slice": (5, 20),
 }

@@ -8,6 +8,7 @@ from scipy import ndimage
 from skimage.draw import disk
 from skimage.morphology import skeletonize
 
+from pointillist.data.simulate.hull import hull
 from pointillist.data.simulate.random_walk import _walk, random_walk
 from pointillist.data.simulate.s2l import s2l
 from pointillist.data.simulate.skeleton import skeleton
@@ -142,3 +143,57 @@ def test_s2l_takes_all_of_a_background_with_few_pieces():
 def test_s2l_rounds_the_kept_objects_up():
     dense = discs(*[(15 + 30 * i, 20, 8, 1) for i in range(3)])
     assert parts(s2l(dense, rng(), fraction=0.1) == 1) == 1
+
+
+def test_hull_draws_a_line_five_pixels_around_all_organs():
+    dense = np.zeros((60, 70), dtype=np.uint8)
+    dense[20:30, 25:31] = 1
+    dense[35:41, 40:46] = 2
+    marks = hull(dense, rng())
+    line = (marks == 0) & ~skeletonize(dense == 0)
+    corners = np.argwhere(dense > 0)
+    assert line.any()
+    assert not (marks == 0)[15:30, 25:31][5:].any()  # none on the organs
+    assert (marks[15, 25:31] == 0).all()  # straight above the upper organ, five pixels away
+    assert (marks[45, 41:45] == 0).all()
+    assert (marks[20:29, 20] == 0).all()
+    nearest = ndimage.distance_transform_edt(dense == 0)[line]
+    assert nearest.min() > 4
+    assert line[:, : corners[:, 1].min() - 5].sum() == line[: corners[:, 0].min() - 5].sum() == 0
+    assert (marks == 1).sum() == skeletonize(dense == 1).sum()
+
+
+def test_hull_encloses_both_organs_in_one_line():
+    dense = discs((30, 20, 6, 1), (80, 65, 8, 2))
+    line = (hull(dense, rng()) == 0) & ~skeletonize(dense == 0)
+    around, n = ndimage.label(~ndimage.binary_dilation(line, EIGHT))
+    assert around[30, 20] == around[80, 65] != around[0, 0]
+    assert n >= 2
+
+
+def test_hull_at_the_border_draws_no_line_along_it():
+    dense = np.zeros((50, 60), dtype=np.uint8)
+    dense[0:20, 20:40] = 1
+    marks = hull(dense, rng())
+    rows = (marks == 0) & ~skeletonize(dense == 0)
+    assert not rows[0, 16:44].any()
+    assert (marks[24, 20:40] == 0).all()
+
+
+@pytest.mark.parametrize("shape", [(60, 90), (1, 1), (2, 5)])
+def test_hull_crosses_a_slice_without_organs_with_four_lines(shape):
+    marks = hull(np.zeros(shape, dtype=np.uint8), rng())
+    expected = np.full(shape, IGNORE, dtype=np.uint8)
+    for part in (1, 2):
+        expected[shape[0] * part // 3] = 0
+        expected[:, shape[1] * part // 3] = 0
+    assert (marks == expected).all()
+
+
+def test_hull_leaves_what_is_unknown_alone():
+    dense = np.zeros((60, 90), dtype=np.uint8)
+    dense[:, 20:] = IGNORE
+    dense[20:41] = IGNORE
+    marks = hull(dense, rng())
+    assert (marks[dense == IGNORE] == IGNORE).all()
+    assert (marks == 0).any()

@@ -11,10 +11,11 @@ from pointillist.data.image import Image
 from pointillist.errors import InputError
 from pointillist.types import AnyArray, Floats
 
-NormalisationName = Literal["acdc", "minmax", "unit", "imagenet"]
+NormalisationName = Literal["acdc", "minmax", "ct", "unit", "imagenet"]
 
 _BINS = 256
 _KEPT = 0.99
+_SOFT_TISSUE_HU = (-125.0, 275.0)
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
@@ -39,6 +40,14 @@ def normalise(image: Image, name: NormalisationName) -> Floats:
             expected="8-bit values",
             received=array.dtype,
             todo="choose --normalisation minmax or acdc",
+        )
+    if name == "ct" and array.min() >= 0:
+        raise InputError(
+            "normalisation 'ct' clips Hounsfield units",
+            where=image.where,
+            expected="values below 0: fat and air",
+            received=f"{array.min()} … {array.max()}",
+            todo="choose --normalisation unit for 8-bit images that were windowed before, else minmax",
         )
     rule = NORMALISATIONS[name]
     return np.stack([rule(array[..., channel]) for channel in range(array.shape[-1])], axis=-1)
@@ -86,6 +95,14 @@ def _minmax(values: AnyArray) -> Floats:
     return out
 
 
+def _ct(values: AnyArray) -> Floats:
+    """Clip Hounsfield units to the soft tissues and stretch: the published BTCV preparation, per volume (METHODS A3).
+
+    Source: TransUNet datasets/README.md.
+    """
+    return _minmax(np.clip(values.astype(np.float64), *_SOFT_TISSUE_HU))
+
+
 def _unit(values: AnyArray) -> Floats:
     return values / 255.0
 
@@ -93,6 +110,7 @@ def _unit(values: AnyArray) -> Floats:
 NORMALISATIONS: dict[NormalisationName, Callable[[AnyArray], Floats]] = {
     "acdc": _acdc,
     "minmax": _minmax,
+    "ct": _ct,
     "unit": _unit,
     "imagenet": _unit,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -54,19 +55,27 @@ class CaseReader:
 
     def image(self, name: str) -> Image:
         """The image in a file of the source."""
-        return self._remember(name, decode_image(self.bytes(name), self._source.path(name), header_rule=self._rule))
+        return self._remember(name, decode_image(self.bytes(name), self.path(name), header_rule=self._rule))
 
     def labels(self, name: str, like: Image) -> Image:
         """The label map in a file of the source, which must lie on the grid of ``like``."""
-        labels = decode_label(self.bytes(name), self._source.path(name), header_rule=self._rule)
+        labels = self.label_image(name)
         self.notes += same_grid(like, labels)
-        return self._remember(name, labels)
+        return labels
+
+    def label_image(self, name: str) -> Image:
+        """The label map in a file of the source, whatever grid it lies on."""
+        return self._remember(name, decode_label(self.bytes(name), self.path(name), header_rule=self._rule))
 
     def bytes(self, name: str) -> bytes:
         """The content of a file of the source."""
         data = self._source.read(name)
         self.files[name] = self._source.hashes[name]
         return data
+
+    def path(self, name: str) -> Path:
+        """Where a file of the source is, for messages."""
+        return self._source.path(name)
 
     def _remember(self, name: str, image: Image) -> Image:
         self.notes += [f"{note} ({PurePosixPath(name).name})" for note in image.notes]
@@ -138,6 +147,17 @@ def one_file_each(pairs: Iterable[tuple[str, str]], source: Source) -> dict[str,
             )
         names[key] = name
     return names
+
+
+def files_by_number(source: Source, pattern: re.Pattern[str], kind: str) -> dict[int, str]:
+    """Files whose name matches a pattern with the groups ``id``, a whole number, and ``kind``, by number.
+
+    Raises:
+        DatasetError: if two files of the kind have the same number.
+    """
+    matches = [(pattern.fullmatch(PurePosixPath(name).name), name) for name in source.names]
+    found = one_file_each(((str(int(m["id"])), name) for m, name in matches if m and m["kind"] == kind), source)
+    return {int(number): name for number, name in found.items()}
 
 
 def nothing_found(source: Source, expected: str) -> InputError:

@@ -7,6 +7,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Literal
 
 from pointillist.data.simulate.full_slice import full_slice
+from pointillist.data.simulate.hull import hull
 from pointillist.data.simulate.points import in_out_pairs, random_point
 from pointillist.data.simulate.random_walk import random_walk
 from pointillist.data.simulate.s2l import s2l
@@ -84,6 +85,11 @@ _ALL = (
         "s2l", "scribbles", _traced(s2l),
         "a fraction of the objects' skeletons and as many pieces of the background's",
         "Lee & Jeong, Scribble2Label (MICCAI 2020)", ("fraction", "width_px"),
+    ),
+    Generator(
+        "hull", "scribbles", _traced(hull),
+        "every class's skeleton, and a line around the convex hull of all organs",
+        "Tian et al., AttenScribble (2023), on CHAOS", ("width_px",),
     ),
     Generator(
         "full_slice", "full", _traced(full_slice),
