@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pointillist.losses import entropy, gated_crf, mixed_pseudo, partial_ce, partial_dice
+from pointillist.losses import entropy, gated_crf, mixed_pseudo, partial_ce, partial_dice, soft_consistency
 from pointillist.types import IGNORE
 
 
@@ -18,6 +18,7 @@ LOSSES = {
     "partial_dice": lambda z, y, _: partial_dice(z.softmax(1), y),
     "entropy": lambda z, y, _: entropy(z, labelled(y)),
     "gated_crf": lambda z, y, image: gated_crf(z.softmax(1), image, source=labelled(y), destination=labelled(y)),
+    "soft_consistency": lambda z, y, image: soft_consistency(z, image.expand_as(z) / z.shape[1], labelled(y)),
     "mixed_pseudo": lambda z, *_: mixed_pseudo(z.softmax(1), z.flip(2).softmax(1), 0.3),
 }
 every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
