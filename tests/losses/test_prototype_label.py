@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -70,7 +71,7 @@ def test_the_length_of_features_does_not_matter(given):
 def test_stricter_thresholds_cover_less(given):
     for name, values in (("similarity", (0.0, 0.5, 0.8, 0.95)), ("margin", (0.0, 0.2, 0.6, 1.5))):
         covered = [prototype_label(*given, 4, **{name: value}) != IGNORE for value in values]
-        for looser, stricter in zip(covered, covered[1:], strict=False):
+        for looser, stricter in pairwise(covered):
             assert (looser | ~stricter).all()
         assert covered[0].sum() > covered[-1].sum()
 
@@ -107,9 +108,7 @@ def test_class_order_and_low_precision(given):
 
 def test_wrong_inputs_are_named(given):
     f, label = given
-    with pytest.raises(
-        ValueError, match="prototypes need at least 2 classes and a margin of at least 0, got 1 and 0.2"
-    ):
+    with pytest.raises(ValueError, match=r"at least 2 classes and a margin of at least 0, got 1 and 0\.2"):
         prototype_label(f, label, 1)
     with pytest.raises(ValueError, match="got 4 and -1"):
         prototype_label(f, label, 4, margin=-1)
