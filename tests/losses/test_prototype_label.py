@@ -62,6 +62,12 @@ def test_a_pixel_equal_to_the_only_mark_of_a_class_is_wholly_like_it():
     assert prototype_label(f, label, 3, similarity=1 - 1e-12)[0, 1, 1] == 2
 
 
+def test_a_class_that_is_not_marked_is_farther_than_any_other():
+    f, label = torch.tensor([[[[1.0, -0.6]], [[0.0, 0.8]]]]), torch.tensor([[[1, IGNORE]]])  # a cosine of −0.6
+    assert prototype_label(f, label, 3, similarity=-0.7).tolist() == [[[IGNORE, 1]]]
+    assert prototype_label(f, label, 3, similarity=-0.7, margin=0.5).tolist() == [[[IGNORE, IGNORE]]]
+
+
 def test_the_length_of_features_does_not_matter(given):
     f, label = given
     lengths = torch.rand(2, 1, 7, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64) + 0.1

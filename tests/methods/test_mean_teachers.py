@@ -171,3 +171,22 @@ def test_the_turn_is_the_same_on_every_process_and_changes_from_step_to_step(mon
     assert all(torch.equal(*pair) for pair in zip(seen[::2], seen[1::2], strict=True))
     turned = [torch.rot90(batch.image, q, (2, 3)) for q in range(4)]
     assert {q for q in range(4) for image in seen if torch.equal(image, turned[q])} == {0, 1, 2, 3}
+
+
+@both
+def test_the_mean_is_over_the_certain_pixels_of_all_processes(name, monkeypatch):
+    method, batch = method_of(name, pixel_net()), batch_of()
+    surer_when_bright(method.teacher)
+    alone = terms_of(method, batch, at(50))["consistency"].value
+    counts = []
+
+    def with_another_process(count):
+        counts.append(float(count))
+        return torch.cat([count, torch.tensor([300.0])])
+
+    monkeypatch.setattr("pointillist.runtime.distributed.gather", with_another_process)
+    monkeypatch.setattr("pointillist.runtime.distributed.world", lambda: 2)
+    together = terms_of(method, batch, at(50))["consistency"].value
+    certain = counts[-1]
+    assert 0 < certain < batch.label.numel()
+    assert together.item() == pytest.approx(alone.item() * 2 * certain / (certain + 300), rel=1e-5)
