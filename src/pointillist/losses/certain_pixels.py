@@ -39,5 +39,6 @@ def certain_pixels(probabilities: Tensor, share: float, *, literal: bool = False
         msg = f"share must be positive, got {share}"
         raise ValueError(msg)
     p = full_precision(probabilities)
-    pixelwise = -(p * torch.log(p + 1e-6)) if literal else torch.special.entr(p)
-    return pixelwise.sum(1) < share * math.log(2 if literal else classes)
+    # the smallest normal number in place of 0 makes 0 · ln 0 the 0 that it is; torch.special.entr takes twice as long
+    log_p = torch.log(p + 1e-6) if literal else p.clamp(min=torch.finfo(p.dtype).tiny).log()
+    return -(p * log_p).sum(1) < share * math.log(2 if literal else classes)

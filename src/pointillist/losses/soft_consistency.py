@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from pointillist.losses._inputs import check_mask, check_scores, full_precision
@@ -35,6 +34,7 @@ def soft_consistency(
 
     Raises:
         ValueError: if shapes disagree or the reduction is unknown.
+        RuntimeError: in the backward pass under ``create_graph``: there is no second derivative.
 
     Source: Yu et al., MICCAI 2019 (UA-MT), where K = 2; the mean over classes is also MixMatch's.
     """
@@ -49,12 +49,34 @@ def soft_consistency(
     if reduction not in ("mean", "sum"):
         msg = f"reduction must be 'mean' or 'sum', got {reduction!r}"
         raise ValueError(msg)
-    outside = ~mask.unsqueeze(1)
-    p = full_precision(logits).masked_fill(outside, 0).softmax(1)
-    q = torch.where(
-        outside, p.detach(), target.detach().to(p.dtype)
-    )  # equal outside the mask: neither value nor gradient
-    total = F.mse_loss(p, q, reduction="sum") / (2 if literal else logits.shape[1])
+    z = full_precision(logits)
+    error: Tensor = _SquaredError.apply(z, target.detach().to(z.dtype), mask.unsqueeze(1))  # type: ignore[no-untyped-call]
+    total = error / (2 if literal else logits.shape[1])
     if reduction == "sum":
         return total
     return total / mask.sum().clamp(min=1)
+
+
+class _SquaredError(torch.autograd.Function):
+    """Σ_{p ∈ Ω} ‖P_p − Q_p‖² with ∂/∂z = 2 P ⊙ (D − ⟨P, D⟩), D = P − Q."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, q: Tensor, mask: Tensor) -> Tensor:
+        p = z.softmax(1)
+        bits = torch.empty_like(p, dtype=torch.int64 if p.dtype == torch.float64 else torch.int32).copy_(mask).neg_()
+        apart = _kept(p - q, bits)
+        ctx.save_for_backward(p, apart, bits)
+        return apart.square().sum()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        p, apart, bits = ctx.saved_tensors
+        along = (p * apart).sum(1, keepdim=True)
+        return _kept((apart - along).mul_(p).mul_(2 * gradient), bits), None, None
+
+
+def _kept(x: Tensor, bits: Tensor) -> Tensor:
+    """``x``, in place, where all bits are set, else 0, NaN or not; ``masked_fill`` takes ten times as long."""
+    x.view(bits.dtype).bitwise_and_(bits)
+    return x

@@ -32,8 +32,8 @@ class UAMT(Method):
     Its running statistics, which those codes do not average, are averaged like its weights, for whoever evaluates it;
     training does not read them.
 
-    Cost: one pass with gradient and T + 1 without, about four steps of partial cross-entropy. The teacher's passes take
-    two copies of the batch at a time and keep no activations.
+    Cost: one pass with gradient and T + 1 without, as long as four to five steps of partial cross-entropy. The
+    teacher's passes take two copies of the batch at a time and keep no activations.
 
     When: the network makes errors that vary from step to step, which an average irons out. Errors that it makes
     steadily, such as a class that grows into unmarked regions, are the teacher's too, and remain.
