@@ -32,10 +32,14 @@ ADDS_TO_PCE = {
     "entropy_min": "weight",
     "gated_crf": "weight",
     "intensity_variance": "weight",
+    "mixmatch": "weight",
     "mumford_shah": "lambda_ms",
+    "peng": "weight",
     "pscv": "lambda_cv mu",
     "scribble2label": "weight",
     "total_variation": "weight",
+    "uamt": "weight",
+    "ustm": "weight",
 }
 SHORT_RUNS = {"scribble2label": {"threshold": 0.3}}  # for what the published settings do not reach in a few steps
 
@@ -180,7 +184,7 @@ def test_law_7_with_weight_0_it_is_partial_cross_entropy(dataset, name):
     for loss in losses:
         loss.backward()
     assert torch.equal(*losses)
-    for ours, theirs in zip(plain.parameters(), other.parameters(), strict=True):
+    for ours, theirs in zip(plain.net.parameters(), other.net.parameters(), strict=True):
         assert torch.allclose(ours.grad, theirs.grad, atol=1e-7)
 
 

@@ -16,6 +16,7 @@ from pointillist.losses import (
     partial_dice,
     pixel_cosine,
     soft_ce,
+    soft_consistency,
 )
 from pointillist.types import IGNORE
 
@@ -41,6 +42,7 @@ LOSSES = {
     "contrastive_variance": lambda z, y, image: contrastive_variance(
         z.softmax(1), image, y, lambda_cv=1.0, mu=0.01, tau=0.5, mask=labelled(y)
     ),
+    "soft_consistency": lambda z, y, image: soft_consistency(z, image.expand_as(z) / z.shape[1], labelled(y)),
     "mixed_pseudo": lambda z, *_: mixed_pseudo(z.softmax(1), z.flip(2).softmax(1), 0.3),
 }
 every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)

@@ -6,6 +6,7 @@ where given) inside autocast, mask before they compute, so what stands in masked
 zero that is connected to the graph where a batch offers nothing to learn from.
 """
 
+from pointillist.losses.certain_pixels import certain_pixels
 from pointillist.losses.class_attraction import class_attraction
 from pointillist.losses.contour import contour
 from pointillist.losses.contrastive_variance import contrastive_variance
@@ -18,10 +19,13 @@ from pointillist.losses.noise_robust_dice import noise_robust_dice
 from pointillist.losses.partial_ce import partial_ce
 from pointillist.losses.partial_dice import partial_dice
 from pointillist.losses.pixel_cosine import pixel_cosine
+from pointillist.losses.prototype_label import prototype_label
 from pointillist.losses.soft_ce import soft_ce
+from pointillist.losses.soft_consistency import soft_consistency
 from pointillist.losses.total_variation import total_variation
 
 __all__ = [
+    "certain_pixels",
     "class_attraction",
     "contour",
     "contrastive_variance",
@@ -35,6 +39,8 @@ __all__ = [
     "partial_ce",
     "partial_dice",
     "pixel_cosine",
+    "prototype_label",
     "soft_ce",
+    "soft_consistency",
     "total_variation",
 ]
