@@ -1,4 +1,4 @@
-"""Reference pages of the training methods, made from their docstrings and settings when the site is built."""
+"""Reference pages of methods and losses, made from their docstrings and settings when the site is built."""
 
 from __future__ import annotations
 
@@ -10,19 +10,28 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
+from pointillist import losses
 from pointillist.methods import Method, methods
 from pointillist.methods._settings import Setting, settings_of
 
-FOLDER = "reference/methods"
-
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add a page for each method, and one that lists them."""
+    """Add a page for each method, one that lists them, and one of all losses."""
     found = methods()
-    pages = {name: page_of(kind) for name, kind in found.items()} | {"index": index_of(found)}
+    pages = {f"methods/{name}": page_of(kind) for name, kind in found.items()}
+    pages |= {"methods/index": index_of(found), "losses": page_of_losses()}
     for name, content in pages.items():
-        files.append(File.generated(config, f"{FOLDER}/{name}.md", content=content))
+        files.append(File.generated(config, f"reference/{name}.md", content=content))
     return files
+
+
+def page_of_losses() -> str:
+    """The docstring of the package, and of every loss."""
+    lines = ["# Losses", "", inspect.getdoc(losses) or "", ""]
+    for name in losses.__all__:
+        function = getattr(losses, name)
+        lines += [f"::: {function.__module__}.{name}", "    options: { heading_level: 2 }", ""]
+    return "\n".join(lines)
 
 
 def index_of(found: dict[str, type[Method]]) -> str:
