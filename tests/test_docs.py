@@ -45,6 +45,11 @@ def test_the_pages_build_without_a_warning(tmp_path):
             assert setting.text, f"{name} does not say what {setting.name} is"
 
 
+def test_the_readme_names_every_method():
+    readme = (ROOT / "README.md").read_text()
+    assert [name for name in methods() if f"`{name}`" not in readme] == []
+
+
 def test_the_generator_page_names_every_generator():
     from pointillist.data.simulate import GENERATORS
 
