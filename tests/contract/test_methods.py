@@ -27,7 +27,7 @@ from pointillist.train.trainer import Stopped, Trainer
 from pointillist.types import IGNORE
 
 NAMES = list(methods())
-ADDS_TO_PCE = {"gated_crf": "weight", "entropy_min": "weight"}
+ADDS_TO_PCE = {"gated_crf": "weight", "dense_crf": "weight", "normalized_cut": "weight", "entropy_min": "weight"}
 
 
 def plan_for(dataset, name, **changes):

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pointillist.losses import entropy, gated_crf, mixed_pseudo, partial_ce, partial_dice
+from pointillist.losses import (
+    dense_crf,
+    entropy,
+    gated_crf,
+    mixed_pseudo,
+    normalized_cut,
+    partial_ce,
+    partial_dice,
+)
 from pointillist.types import IGNORE
 
 
@@ -18,6 +26,10 @@ LOSSES = {
     "partial_dice": lambda z, y, _: partial_dice(z.softmax(1), y),
     "entropy": lambda z, y, _: entropy(z, labelled(y)),
     "gated_crf": lambda z, y, image: gated_crf(z.softmax(1), image, source=labelled(y), destination=labelled(y)),
+    "dense_crf": lambda z, y, image: dense_crf(z.softmax(1), image, valid=labelled(y)),
+    "dense_crf_fast": lambda z, y, image: dense_crf(z.softmax(1), image, valid=labelled(y), form="fast"),
+    "normalized_cut": lambda z, y, image: normalized_cut(z.softmax(1), image, valid=labelled(y)),
+    "normalized_cut_fast": lambda z, y, image: normalized_cut(z.softmax(1), image, valid=labelled(y), form="fast"),
     "mixed_pseudo": lambda z, *_: mixed_pseudo(z.softmax(1), z.flip(2).softmax(1), 0.3),
 }
 every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
