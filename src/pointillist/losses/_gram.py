@@ -35,7 +35,7 @@ def gram_filter(values: Tensor, image: Tensor, sigma_xy: float, sigma_rgb: float
 
 
 def _weight(here: Tensor, there: Tensor) -> Tensor:
-    """exp(−‖f_p − f_q‖²) of features ``(f, p)`` and ``(f, q)``, from differences: 1 to the last bit where they agree."""
+    """exp(−‖f_p − f_q‖²) of features ``(f, p)`` and ``(f, q)``, from differences: exactly 1 where they agree."""
     exponent = here.new_zeros(here.shape[1], there.shape[1])
     for one, other in zip(here, there, strict=True):
         difference = one[:, None] - other

@@ -40,8 +40,8 @@ def grid_filter(values: Tensor, image: Tensor, sigma_xy: float, sigma_rgb: float
     """W̃ V of one image, with W̃ = T C Tᵀ near the kernel W.
 
     T holds the multilinear weights of every pixel on the nodes around it, C the Gaussian between nodes, axis by axis.
-    Whatever the image, W̃ is symmetric, positive semidefinite, and 1 on its diagonal as W is. Colour axes are turned
-    onto the principal axes of the image's colours, which keeps distances and needs fewer cells.
+    Whatever the image, W̃ is symmetric, positive semidefinite, and 1 on its diagonal as W is. Colours are turned
+    onto their principal axes where that needs fewer cells; distances stay as they are.
 
     Args:
         values: ``(m, h, w)`` V.
@@ -94,13 +94,22 @@ def _axes(image: Tensor, sigma_xy: float, sigma_rgb: float) -> list[_Axis]:
         msg = "image must hold finite values where it is valid, got NaN or infinity"
         raise ValueError(msg)
     if channels > 1:
-        colours = torch.linalg.eigh(colours.cov(correction=0)).eigenvectors.t() @ colours
+        turned = torch.linalg.eigh(colours.cov(correction=0)).eigenvectors.t() @ colours
+        side = _SIDES[channels] * sigma_rgb
+        if _cells(turned, side) < _cells(colours, side):
+            colours = turned
     rows, columns = (_space(n, sigma_xy, _SIDES[channels], image) for n in (height, width))
     return [
         rows._replace(below=rows.below.repeat_interleave(width), weight=rows.weight.repeat_interleave(width, 1)),
         columns._replace(below=columns.below.repeat(height), weight=columns.weight.repeat(1, height)),
         *(_colour(colour, sigma_rgb, _SIDES[channels]) for colour in colours),
     ]
+
+
+def _cells(colours: Tensor, side: float) -> Tensor:
+    """About how many cells the box around ``(c, pixels)`` has."""
+    low, high = colours.aminmax(dim=1)
+    return ((high - low) / side + 1).prod()
 
 
 def _space(length: int, sigma: float, share: float, like: Tensor) -> _Axis:

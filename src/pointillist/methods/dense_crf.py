@@ -28,18 +28,18 @@ class DenseCRF(SingleNet):
 
     Cost: one forward pass. Up to 64² pixels all pairs are visited: time grows with the square of the pixels, and a step
     takes several times that of partial cross-entropy. Above, or with ``form=fast``, a bilateral grid is used, linear in
-    pixels: about a tenth of a U-Net's step for one channel, half of one or more for three, growing with the variety of
-    colours. Memory is that of a few predictions, and of the grid for one image.
+    pixels: about a tenth of a U-Net's step for one channel; for three, half of one for tissue and up to several for
+    images that hold every colour. Memory is that of a few predictions, and of the grid for one image.
 
     When: regions differ in intensity from their surroundings, and the network has already found them: the term pulls on
     everything of one intensity within 100 pixels. Where one intensity belongs to several classes far apart,
     ``gated_crf``, whose window is small, errs less. Intensities should run from 0 to 1, or ``sigma_rgb`` be set.
 
-    Found: the published weight belongs to the published number of pixels (raw sums grow with its square), so it does
-    nothing at other sizes; here the energy is a share. The two public versions differ: the Caffe one trains with partial
-    cross-entropy first and goes on from there, for as long again, at a tenth of the rate; the PyTorch one adds the term
-    from the first step. σ_xy is 80 by the script's default, 100 in its call. The permutohedral lattice in the public
-    code approximates W up to a scale of its own.
+    Found: the published weight belongs to the published image size, since raw sums grow with the square of the pixels:
+    an image of 128² has 260 times fewer pairs than their 513²; here the energy is a share. The two public versions differ: the
+    Caffe one trains with partial cross-entropy first and goes on from there for as long again, at a tenth of the rate;
+    the PyTorch one adds the term from the first step. σ_xy is 80 by the script's default, 100 in its call. The
+    permutohedral lattice in the public code approximates W up to a scale of its own.
 
     Args:
         net: the network.
