@@ -35,11 +35,11 @@ class DenseCRF(SingleNet):
     everything of one intensity within 100 pixels. Where one intensity belongs to several classes far apart,
     ``gated_crf``, whose window is small, errs less. Intensities should run from 0 to 1, or ``sigma_rgb`` be set.
 
-    Found: the published weight belongs to the published image size, since raw sums grow with the square of the pixels:
-    an image of 128² has 260 times fewer pairs than their 513²; here the energy is a share. The two public versions differ: the
-    Caffe one trains with partial cross-entropy first and goes on from there for as long again, at a tenth of the rate;
-    the PyTorch one adds the term from the first step. σ_xy is 80 by the script's default, 100 in its call. The
-    permutohedral lattice in the public code approximates W up to a scale of its own.
+    Found: the published weight belongs to the published image size, since raw sums grow with the square of the pixels
+    (an image of 128² has 260 times fewer pairs than their 513²); here the energy is a share. The two public versions
+    differ: the Caffe one trains with partial cross-entropy first and goes on from there for as long again, at a tenth
+    of the rate; the PyTorch one adds the term from the first step. σ_xy is 80 by the script's default, 100 in its call.
+    The permutohedral lattice in the public code approximates W up to a scale of its own.
 
     Args:
         net: the network.
