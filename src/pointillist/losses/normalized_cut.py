@@ -49,8 +49,7 @@ def normalized_cut(
     pairs = masked_pairs(probabilities, image, valid)
     within, degree = association(pairs, kernel)
     volume = (pairs.p * degree.unsqueeze(1)).sum((2, 3))
-    pixels = pairs.inside.sum((1, 2)).clamp(min=1)
-    mean_degree = (pairs.inside * degree).sum((1, 2)) / pixels
-    present = volume > mean_degree.unsqueeze(1)
+    pixels, total = pairs.inside.sum((1, 2)), (pairs.inside * degree).sum((1, 2))
+    present = volume * pixels.unsqueeze(1) > total.unsqueeze(1)
     cut = 1 - within / torch.where(present, volume, 1)
     return (cut * present).sum(1).mean()
