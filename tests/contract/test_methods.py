@@ -29,11 +29,13 @@ from pointillist.types import IGNORE
 NAMES = list(methods())
 ADDS_TO_PCE = {
     "contour": "weight",
+    "dense_crf": "weight",
     "entropy_min": "weight",
     "gated_crf": "weight",
     "intensity_variance": "weight",
     "mixmatch": "weight",
     "mumford_shah": "lambda_ms",
+    "normalized_cut": "weight",
     "peng": "weight",
     "pscv": "lambda_cv mu",
     "scribble2label": "weight",

@@ -7,11 +7,13 @@ import torch
 
 from pointillist.losses import (
     contrastive_variance,
+    dense_crf,
     entropy,
     gated_crf,
     mixed_pseudo,
     mumford_shah,
     noise_robust_dice,
+    normalized_cut,
     partial_ce,
     partial_dice,
     pixel_cosine,
@@ -43,6 +45,10 @@ LOSSES = {
         z.softmax(1), image, y, lambda_cv=1.0, mu=0.01, tau=0.5, mask=labelled(y)
     ),
     "soft_consistency": lambda z, y, image: soft_consistency(z, image.expand_as(z) / z.shape[1], labelled(y)),
+    "dense_crf": lambda z, y, image: dense_crf(z.softmax(1), image, valid=labelled(y)),
+    "dense_crf_fast": lambda z, y, image: dense_crf(z.softmax(1), image, valid=labelled(y), form="fast"),
+    "normalized_cut": lambda z, y, image: normalized_cut(z.softmax(1), image, valid=labelled(y)),
+    "normalized_cut_fast": lambda z, y, image: normalized_cut(z.softmax(1), image, valid=labelled(y), form="fast"),
     "mixed_pseudo": lambda z, *_: mixed_pseudo(z.softmax(1), z.flip(2).softmax(1), 0.3),
 }
 every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)

@@ -10,12 +10,14 @@ from pointillist.losses.certain_pixels import certain_pixels
 from pointillist.losses.class_attraction import class_attraction
 from pointillist.losses.contour import contour
 from pointillist.losses.contrastive_variance import contrastive_variance
+from pointillist.losses.dense_crf import dense_crf
 from pointillist.losses.entropy import entropy
 from pointillist.losses.gated_crf import gated_crf
 from pointillist.losses.intensity_variance import intensity_variance
 from pointillist.losses.mixed_pseudo import mixed_pseudo, mixed_pseudo_label
 from pointillist.losses.mumford_shah import mumford_shah
 from pointillist.losses.noise_robust_dice import noise_robust_dice
+from pointillist.losses.normalized_cut import normalized_cut
 from pointillist.losses.partial_ce import partial_ce
 from pointillist.losses.partial_dice import partial_dice
 from pointillist.losses.pixel_cosine import pixel_cosine
@@ -29,6 +31,7 @@ __all__ = [
     "class_attraction",
     "contour",
     "contrastive_variance",
+    "dense_crf",
     "entropy",
     "gated_crf",
     "intensity_variance",
@@ -36,6 +39,7 @@ __all__ = [
     "mixed_pseudo_label",
     "mumford_shah",
     "noise_robust_dice",
+    "normalized_cut",
     "partial_ce",
     "partial_dice",
     "pixel_cosine",
