@@ -9,15 +9,14 @@ from typing import Literal
 from pointillist.data.builder import DatasetBuilder, NewCase
 from pointillist.data.image import HeaderRule
 from pointillist.data.importers._common import (
-    CaseReader,
     Imported,
     check_agreement,
-    nothing_found,
     one_file_each,
     tally,
     translate,
 )
-from pointillist.data.source import Source, open_source
+from pointillist.data.importers._scribbled import ScribbledFiles, counted
+from pointillist.data.source import Source
 from pointillist.data.split import acdc_folds
 from pointillist.spec import TaskSpec
 from pointillist.types import IGNORE
@@ -49,27 +48,25 @@ def import_acdc(
     Raises:
         PointillistError: the first thing that is wrong; nothing is written then.
     """
-    files = open_source(source)
-    marks = files if scribbles is None else open_source(scribbles)
-    images = _by_case(files, "")
-    if not images:
-        raise nothing_found(files, "patientNNN_frameXX.nii.gz, as in the official release")
-    truths = _by_case(files, "_gt")
-    drawn = _by_case(marks, "_scribble") or (_by_case(marks, "") if scribbles is not None else {})
-    if scribbles is not None and not drawn:
-        raise nothing_found(marks, "patientNNN_frameXX_scribble.nii.gz")
+    found = ScribbledFiles.find(
+        source,
+        scribbles,
+        _by_case,
+        truth="_gt",
+        examples=("patientNNN_frameXX.nii.gz, as in the official release", "patientNNN_frameXX_scribble.nii.gz"),
+    )
     notes: list[str] = []
     with DatasetBuilder(target, name="ACDC", spec=SPEC, ending=".nii.gz", kind="acdc") as builder:
-        for case, name in sorted(images.items()):
-            new = _read_case(case, name, truths.get(case), drawn.get(case), (files, marks), header_rule)
+        for case in sorted(found.images):
+            new = _read_case(case, found, header_rule)
             notes += new.notes
             builder.add(new)
         groups = builder.training_groups()
         splits = acdc_folds(groups) if groups else []
-        summary = (*tally(notes), *_left_over(images, truths, drawn))
+        summary = (*tally(notes), *_left_over(found))
         builder.finish(splits, summary)
-    marked = sum(case in drawn for case in groups)
-    return Imported(target, len(groups), len(images) - len(groups), marked, len(splits), summary)
+    marked = sum(case in found.drawn for case in groups)
+    return Imported(target, len(groups), len(found.images) - len(groups), marked, len(splits), summary)
 
 
 def side_of(group: str) -> Literal["Tr", "Ts"]:
@@ -87,22 +84,16 @@ def _by_case(source: Source, kind: str) -> dict[str, str]:
     return one_file_each(((m["case"], name) for m, name in matches if m and (m["kind"] or "") == kind), source)
 
 
-def _read_case(
-    case: str,
-    image_name: str,
-    truth_name: str | None,
-    scribble_name: str | None,
-    sources: tuple[Source, Source],
-    header_rule: HeaderRule,
-) -> NewCase:
-    reader, marks_reader = (CaseReader(source, header_rule) for source in sources)
-    image = reader.image(image_name)
-    dense = None if truth_name is None else translate(reader.labels(truth_name, image), DENSE_VALUES)
-    base = None
-    if scribble_name is not None:
-        base = translate(marks_reader.labels(scribble_name, image), SCRIBBLE_VALUES)
+def _read_case(case: str, found: ScribbledFiles, header_rule: HeaderRule) -> NewCase:
+    reader, marks_reader = found.readers(header_rule)
+    image = reader.image(found.images[case])
+    dense = base = None
+    if case in found.truths:
+        dense = translate(reader.labels(found.truths[case], image), DENSE_VALUES)
+    if case in found.drawn:
+        base = translate(marks_reader.labels(found.drawn[case], image), SCRIBBLE_VALUES)
         if dense is not None:
-            check_agreement(base, dense, str(sources[1].path(scribble_name)))
+            check_agreement(base, dense, str(marks_reader.path(found.drawn[case])))
     group = case.split("_")[0]
     return NewCase(
         id=case,
@@ -116,12 +107,10 @@ def _read_case(
     )
 
 
-def _left_over(images: dict[str, str], truths: dict[str, str], drawn: dict[str, str]) -> list[str]:
+def _left_over(found: ScribbledFiles) -> list[str]:
     """Files without an image, and images without truth or marks, counted."""
     counts = {
-        "images without dense truth": len(images.keys() - truths.keys()),
-        "images without scribbles": len(images.keys() - drawn.keys()),
-        "truths without an image (left out)": len(truths.keys() - images.keys()),
-        "scribbles without an image (left out)": len(drawn.keys() - images.keys()),
+        "images without dense truth": len(found.images.keys() - found.truths.keys()),
+        "images without scribbles": len(found.images.keys() - found.drawn.keys()),
     }
-    return [f"{what}: {count}" for what, count in counts.items() if count]
+    return counted(counts | found.without_image())

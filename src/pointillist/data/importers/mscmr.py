@@ -11,15 +11,14 @@ from scipy import ndimage
 from pointillist.data.builder import DatasetBuilder, NewCase
 from pointillist.data.image import HeaderRule, Image
 from pointillist.data.importers._common import (
-    CaseReader,
     Imported,
     check_agreement,
-    nothing_found,
     one_file_each,
     tally,
     translate,
 )
-from pointillist.data.source import Source, open_source
+from pointillist.data.importers._scribbled import ScribbledFiles, counted
+from pointillist.data.source import Source
 from pointillist.data.split import Split, group_folds, listed_folds
 from pointillist.errors import LabelError
 from pointillist.spec import TaskSpec
@@ -60,28 +59,25 @@ def import_mscmr(
     Raises:
         PointillistError: the first thing that is wrong; nothing is written then.
     """
-    files = open_source(source)
-    marks = files if scribbles is None else open_source(scribbles)
-    images = _by_subject(files, "")
-    if not images:
-        raise nothing_found(files, "subjectN_DE.nii.gz or patientN_LGE.nii.gz")
-    truths = _by_subject(files, "_manual")
-    drawn = _by_subject(marks, "_scribble") or (_by_subject(marks, "") if scribbles is not None else {})
-    if scribbles is not None and not drawn:
-        raise nothing_found(marks, "subjectN_DE_scribble.nii.gz")
+    found = ScribbledFiles.find(
+        source,
+        scribbles,
+        _by_subject,
+        truth="_manual",
+        examples=("subjectN_DE.nii.gz or patientN_LGE.nii.gz", "subjectN_DE_scribble.nii.gz"),
+    )
     notes: list[str] = []
     with DatasetBuilder(target, name="MSCMR", spec=SPEC, ending=".nii.gz", kind="mscmr") as builder:
-        for group, name in sorted(images.items()):
-            readers = CaseReader(files, header_rule), CaseReader(marks, header_rule)
-            new = _read_case(group, name, truths.get(group), drawn.get(group), readers)
+        for group in sorted(found.images):
+            new = _read_case(group, found, header_rule)
             notes += new.notes
             builder.add(new)
         groups = builder.training_groups()
         splits = _splits(groups)
-        summary = (*tally(notes), *_left_over(images, truths, drawn))
+        summary = (*tally(notes), *_left_over(found))
         builder.finish(splits, summary)
-    marked = sum(group in drawn for group in groups.values())
-    return Imported(target, len(groups), len(images) - len(groups), marked, len(splits), summary)
+    marked = sum(group in found.drawn for group in groups.values())
+    return Imported(target, len(groups), len(found.images) - len(groups), marked, len(splits), summary)
 
 
 def _by_subject(source: Source, kind: str) -> dict[str, str]:
@@ -89,23 +85,17 @@ def _by_subject(source: Source, kind: str) -> dict[str, str]:
     return one_file_each(((m["group"], name) for m, name in matches if m and (m["kind"] or "") == kind), source)
 
 
-def _read_case(
-    group: str,
-    image_name: str,
-    truth_name: str | None,
-    scribble_name: str | None,
-    readers: tuple[CaseReader, CaseReader],
-) -> NewCase:
-    reader, marks_reader = readers
-    image = reader.image(image_name)
+def _read_case(group: str, found: ScribbledFiles, header_rule: HeaderRule) -> NewCase:
+    reader, marks_reader = found.readers(header_rule)
+    image = reader.image(found.images[group])
     dense = base = None
-    if truth_name is not None:
-        dense = _truth(reader.labels(truth_name, image))
-        _check_ventricles(dense, image, str(reader.path(truth_name)))
-    if scribble_name is not None:
-        base = translate(marks_reader.labels(scribble_name, image), SCRIBBLE_VALUES)
+    if group in found.truths:
+        dense = _truth(reader.labels(found.truths[group], image))
+        _check_ventricles(dense, image, str(reader.path(found.truths[group])))
+    if group in found.drawn:
+        base = translate(marks_reader.labels(found.drawn[group], image), SCRIBBLE_VALUES)
         if dense is not None:
-            check_agreement(base, dense, str(marks_reader.path(scribble_name)))
+            check_agreement(base, dense, str(marks_reader.path(found.drawn[group])))
     return NewCase(
         id=group,
         image=image,
@@ -160,11 +150,7 @@ def _splits(groups: dict[str, str]) -> list[Split]:
     return group_folds(groups, count, _SEED) if count >= 2 else []
 
 
-def _left_over(images: dict[str, str], truths: dict[str, str], drawn: dict[str, str]) -> list[str]:
+def _left_over(found: ScribbledFiles) -> list[str]:
     """Images with neither truth nor marks, and truths and marks without an image, counted."""
-    counts = {
-        "images with neither dense truth nor scribbles": len(images.keys() - truths.keys() - drawn.keys()),
-        "truths without an image (left out)": len(truths.keys() - images.keys()),
-        "scribbles without an image (left out)": len(drawn.keys() - images.keys()),
-    }
-    return [f"{what}: {count}" for what, count in counts.items() if count]
+    bare = found.images.keys() - found.truths.keys() - found.drawn.keys()
+    return counted({"images with neither dense truth nor scribbles": len(bare)} | found.without_image())
