@@ -30,9 +30,9 @@ class AttenScribble(SingleNet):
 
     L = pCE + λ_mcrf · (1/|Ω|) Σ_p Σ_{q∈W(p)} k_pq (1 − ⟨P_p, P_q⟩) + λ_atn · (1/|Ω̃|) Σ_p Σ_{q∈W(p)} M_pq S_pq
     (1 − ⟨P̃_p, P̃_q⟩). k is a Gaussian of distance and intensity, and p and q are unlabelled pixels Ω. A self-attention
-    layer grafted onto an encoder stage replaces its features; S = sigmoid(b + Σ w (A + Aᵀ)) with its attention maps A, M
-    is a Gaussian of distance, P̃ the prediction bilinearly reduced to the stage's grid, and Ω̃ its cells without a
-    labelled pixel. See ``pointillist.losses.gated_crf`` and ``pointillist.losses.attentive_similarity``.
+    layer grafted onto an encoder stage replaces its features; S = sigmoid(b + Σ w (A + Aᵀ)) with its attention maps
+    A, M is a Gaussian of distance, P̃ the prediction bilinearly reduced to the stage's grid, and Ω̃ its cells without
+    a labelled pixel. See ``pointillist.losses.gated_crf`` and ``pointillist.losses.attentive_similarity``.
     ``lambda_atn=0`` is the paper's ablation without attentive similarity; ``lambda_mcrf=0`` leaves out the masked CRF,
     and both at 0 leave the grafted network with partial cross-entropy alone.
 
