@@ -47,7 +47,7 @@ LOSSES = {
     "pixel_cosine": lambda z, y, _: pixel_cosine(z.softmax(1), shares(z, y), labelled(y)),
     "entropy": lambda z, y, _: entropy(z, labelled(y)),
     "gated_crf": lambda z, y, image: gated_crf(z.softmax(1), image, source=labelled(y), destination=labelled(y)),
-    "attentive_similarity": lambda z, y, _: attentive_similarity(*attended(z.softmax(1)), mask=labelled(y)),
+    "attentive_similarity": lambda z, y, _: attentive_similarity(*attended(z.softmax(1)), radius=2, mask=labelled(y)),
     "mumford_shah": lambda z, y, image: mumford_shah(z.softmax(1), image, mask=labelled(y)),
     "contrastive_variance": lambda z, y, image: contrastive_variance(
         z.softmax(1), image, y, lambda_cv=1.0, mu=0.01, tau=0.5, mask=labelled(y)

@@ -82,10 +82,9 @@ class AttentionLayer(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens, queries and keys; the latter two ``(b, heads, h, w, c / heads)``."""
-        height, width = x.shape[1:3]
         compared = self.compare(self.norm_attention(x)).unflatten(3, (3, self.heads, -1))
         query, key, value = compared.permute(3, 0, 4, 1, 2, 5)
         attended = F.scaled_dot_product_attention(*(t.flatten(2, 3) for t in (query, key, value)))
-        x = x + self.project(attended.transpose(1, 2).flatten(2).unflatten(1, (height, width)))
+        x = x + self.project(attended.transpose(1, 2).reshape(x.shape))
         hidden = self.widen(self.norm_mlp(x)).permute(0, 3, 1, 2)
         return x + self.narrow(F.gelu(self.mix(hidden)).permute(0, 2, 3, 1)), query, key
