@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pointillist.losses._pairs import Window, _ends
 
-_PRODUCTS_AT_ONCE = 2**20  # rows are formed in groups of about this many products, so that they stay in the cache
+_PRODUCTS_AT_ONCE = 2**19  # rows are formed in groups of about this many products, so that they stay in the cache
 
 
 class Near(NamedTuple):
@@ -44,12 +44,19 @@ class Near(NamedTuple):
         inside[self.up, self.left] = False
         return inside
 
-    def rows(self) -> Iterator[slice]:
-        """Groups of places whose products are formed at once."""
-        places = self.height * self.width
-        count = max(1, _PRODUCTS_AT_ONCE // (places + 2 * self.margin))
+    def products(self, queries: Tensor, padded: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Groups of places, and their products with all keys; each group overwrites the one before.
+
+        Args:
+            queries: ``(h·w, d)``.
+            padded: ``(margin + h·w + margin, d)`` keys.
+        """
+        places, columns = len(queries), len(padded)
+        count = min(places, max(1, _PRODUCTS_AT_ONCE // columns))
+        store = queries.new_empty(count, columns)
         for start in range(0, places, count):
-            yield slice(start, min(start + count, places))
+            rows = slice(start, min(start + count, places))
+            yield rows, torch.mm(queries[rows], padded.T, out=store[: rows.stop - start])
 
     def entries(self, products: Tensor, start: int) -> Tensor:
         """A view ``(2·up+1, 2·left+1, rows)`` of the near entries of ``(rows, margin + h·w + margin)``.
@@ -121,11 +128,13 @@ def _near_attention(query: Tensor, key: Tensor, near: Near) -> tuple[Tensor, Ten
     attention = query.new_empty(maps, 2 * near.up + 1, 2 * near.left + 1, places)
     totals = query.new_empty(maps, places)
     for number in range(maps):
-        padded = F.pad(keys[number], (0, 0, margin, margin)).T
-        for rows in near.rows():
-            products = queries[number, rows] @ padded
-            totals[number, rows] = products[:, margin : margin + places].logsumexp(1)
-            attention[number, :, :, rows] = near.entries(products, rows.start) - totals[number, rows]
+        padded = F.pad(keys[number], (0, 0, margin, margin))
+        for rows, products in near.products(queries[number], padded):
+            attention[number, :, :, rows] = near.entries(products, rows.start)
+            whole = products[:, margin : margin + places]
+            largest = whole.amax(1, keepdim=True)
+            totals[number, rows] = (whole.sub_(largest).exp_().sum(1, keepdim=True).log() + largest).squeeze(1)
+    attention -= totals[:, None, None]
     attention = attention.view(*query.shape[:2], *attention.shape[1:3], near.height, near.width)
     return attention.masked_fill_(~near.inside(query.device), -torch.inf).exp_(), totals
 
@@ -176,8 +185,7 @@ def _product_gradient(
     grad_query, grad_key = torch.empty_like(queries), torch.zeros_like(keys)
     for number in range(maps):
         padded = F.pad(keys[number], (0, 0, margin, margin))
-        for rows in near.rows():
-            products = queries[number, rows] @ padded.T
+        for rows, products in near.products(queries[number], padded):
             products.sub_(totals[number, rows, None]).exp_().mul_(-sums[number, rows, None])
             products[:, :margin] = products[:, margin + places :] = 0
             for entries, some in zip(near.entries(products, rows.start), near_gradient[number, ..., rows], strict=True):
