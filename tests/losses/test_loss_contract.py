@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pointillist.losses import (
+    attentive_similarity,
     contrastive_variance,
     dense_crf,
     entropy,
@@ -32,6 +33,14 @@ def shares(z, y):
     return (y[:, None] == torch.arange(z.shape[1]).view(-1, 1, 1)).to(z.dtype)
 
 
+def attended(p):
+    """Queries, keys and weights of two attention maps that know nothing of the prediction."""
+    g = torch.Generator().manual_seed(1)
+    shape, dtype = (len(p), 2, *p.shape[2:], 3), torch.promote_types(p.dtype, torch.float32)
+    query, key = (torch.randn(*shape, generator=g, dtype=dtype) for _ in range(2))
+    return p, query, key, torch.tensor([2.0, -1.0], dtype=dtype), torch.tensor(0.5, dtype=dtype)
+
+
 LOSSES = {
     "partial_ce": lambda z, y, _: partial_ce(z, y),
     "partial_dice": lambda z, y, _: partial_dice(z.softmax(1), y),
@@ -40,6 +49,7 @@ LOSSES = {
     "pixel_cosine": lambda z, y, _: pixel_cosine(z.softmax(1), shares(z, y), labelled(y)),
     "entropy": lambda z, y, _: entropy(z, labelled(y)),
     "gated_crf": lambda z, y, image: gated_crf(z.softmax(1), image, source=labelled(y), destination=labelled(y)),
+    "attentive_similarity": lambda z, y, _: attentive_similarity(*attended(z.softmax(1)), radius=2, mask=labelled(y)),
     "mumford_shah": lambda z, y, image: mumford_shah(z.softmax(1), image, mask=labelled(y)),
     "contrastive_variance": lambda z, y, image: contrastive_variance(
         z.softmax(1), image, y, lambda_cv=1.0, mu=0.01, tau=0.5, mask=labelled(y)

@@ -7,8 +7,10 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 
 from pointillist.errors import DamagedFileError, InputError, PointillistError
+from pointillist.nets import SpatialAttention
 from pointillist.predict import model as model_file
 from pointillist.predict.model import DESCRIPTION, WEIGHTS, load_model, save_model
 from tests.predict.nets import decided_unet, described
@@ -38,6 +40,38 @@ def test_a_model_comes_back_to_the_bit_and_in_eval_mode(saved):
     stored, original = net.state_dict(), decided_unet().state_dict()
     assert stored.keys() == original.keys()
     assert all(torch.equal(stored[name], original[name]) for name in original)
+
+
+def test_grafts_come_back_with_the_model(tmp_path):
+    net = decided_unet()
+    net.graft(2, SpatialAttention(64, heads=2))
+    written = save_model(tmp_path, net.eval(), described())
+    assert json.loads((tmp_path / DESCRIPTION).read_text())["grafts"] == {
+        "2": {"kind": "spatial_attention", "settings": {"channels": 64, "heads": 2, "layers": 1}}
+    }
+    loaded, description = load_model(tmp_path)
+    assert description == written
+    image = torch.rand(1, 1, 32, 32)
+    assert torch.equal(loaded(image).logits, net(image).logits)
+
+
+def test_another_number_of_heads_than_was_saved_is_refused(tmp_path):
+    net = decided_unet()
+    net.graft(2, SpatialAttention(64))
+    save_model(tmp_path, net, described())
+    other = {"kind": "spatial_attention", "settings": {"channels": 64, "heads": 2, "layers": 1}}
+    rewrite(tmp_path / DESCRIPTION, grafts={"2": other})
+    with pytest.raises(DamagedFileError, match="changed after the model was saved"):
+        load_model(tmp_path)
+
+
+def test_a_model_from_before_grafts_were_described_still_loads(run):
+    content = json.loads((run / DESCRIPTION).read_text())
+    assert content.pop("grafts") == {}
+    (run / DESCRIPTION).write_text(json.dumps(content))
+    with safe_open(run / WEIGHTS, framework="pt") as file:
+        assert "grafts" not in json.loads(file.metadata()["description"])
+    assert load_model(run)[1].grafts == {}
 
 
 def test_the_same_model_gives_the_same_bytes(saved, tmp_path):

@@ -6,6 +6,7 @@ where given) inside autocast, mask before they compute, so what stands in masked
 zero that is connected to the graph where a batch offers nothing to learn from.
 """
 
+from pointillist.losses.attentive_similarity import attentive_similarity
 from pointillist.losses.certain_pixels import certain_pixels
 from pointillist.losses.class_attraction import class_attraction
 from pointillist.losses.contour import contour
@@ -27,6 +28,7 @@ from pointillist.losses.soft_consistency import soft_consistency
 from pointillist.losses.total_variation import total_variation
 
 __all__ = [
+    "attentive_similarity",
     "certain_pixels",
     "class_attraction",
     "contour",

@@ -22,7 +22,7 @@ from pointillist.data.cache.normalise import NormalisationName
 from pointillist.data.writers import atomic_write_bytes, write_json
 from pointillist.errors import DamagedFileError, InputError
 from pointillist.nets.network import SegmentationNet
-from pointillist.nets.registry import build_net
+from pointillist.nets.registry import GraftDescription, build_net, describe_grafts
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 _FORMAT: Final = 1
@@ -35,6 +35,7 @@ class ModelDescription(BaseModel):
     Attributes:
         format: version of this description.
         net: a name in ``pointillist.nets.registry.NETS``.
+        grafts: of the network, by stage; ``save_model`` fills them in.
         classes: names by index, background first.
         channels: names of the image's channels.
         normalisation: a rule of ``pointillist.data.cache.normalise.NORMALISATIONS``.
@@ -48,6 +49,7 @@ class ModelDescription(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
     format: Literal[1] = _FORMAT
     net: str
+    grafts: dict[int, GraftDescription] = {}
     classes: tuple[str, ...]
     channels: tuple[str, ...]
     normalisation: NormalisationName
@@ -63,11 +65,12 @@ def save_model(folder: Path, net: SegmentationNet, description: ModelDescription
     Args:
         folder: the run; made if need be.
         net: the network; its weights are written as they are, on the processor.
-        description: of the model; ``sha256`` is computed.
+        description: of the model; ``grafts`` are those of the network, ``sha256`` is computed.
 
     Returns:
         The description as written.
     """
+    description = description.model_copy(update={"grafts": describe_grafts(net)})
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
     data = encode_weights(tensors, {"description": _without_hash(description)})
     written = description.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()})
@@ -109,7 +112,7 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Segmen
             received=_without_hash(description),
             todo=_AGAIN,
         )
-    net = build_net(description.net, len(description.channels), len(description.classes))
+    net = build_net(description.net, len(description.channels), len(description.classes), description.grafts)
     try:
         net.load_state_dict(decode_weights(data), strict=True)
     except RuntimeError as error:  # names every key that lacks, is too many, or has another shape
@@ -186,4 +189,5 @@ def _open_weights(path: Path) -> Any:
 
 def _without_hash(description: ModelDescription) -> str:
     """The description as one line of JSON, as it stands in the header of the weights."""
-    return json.dumps(description.model_dump(mode="json", exclude={"sha256"}), sort_keys=True, allow_nan=False)
+    left_out = {"sha256"} if description.grafts else {"sha256", "grafts"}  # older models say nothing of grafts
+    return json.dumps(description.model_dump(mode="json", exclude=left_out), sort_keys=True, allow_nan=False)
