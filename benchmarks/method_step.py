@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -64,7 +63,9 @@ def steps_of(dataset: Path, name: str, threads: int, seconds: list[float]) -> No
 
 
 def peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """``VmHWM``; ru_maxrss would count the peak of the process that started this one."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def compare(dataset: Path, name: str, threads: int) -> None:
