@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pointillist.data.augment.recipes import augmentation_named
 from pointillist.data.augment.source import SliceSource
 from pointillist.data.cache.build import cached
 from pointillist.data.cache.settings import CacheSettings
@@ -72,7 +73,8 @@ def _training_images(plan: Plan, dataset: Dataset) -> Iterator[Tensor]:
     """The images that the run was trained on."""
     source = SliceSource.open(cache_of(plan, dataset), plan.device)
     slices = source.cache.subset(split_of(plan, dataset, hold_out=plan.select == "marks")[0].train)
-    return (image.to(plan.device) for image in training_images(source, slices, plan.batch, plan.seed))
+    images = training_images(source, slices, augmentation_named(plan.augmentation), batch=plan.batch, seed=plan.seed)
+    return (image.to(plan.device) for image in images)
 
 
 def _reading(

@@ -14,30 +14,37 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from pointillist.data.augment.loader import sweep
+from pointillist.data.augment.loader import make_batch
 from pointillist.data.augment.order import epoch_order
+from pointillist.data.augment.recipes import Augmentation
 from pointillist.data.augment.source import SliceSource
 from pointillist.nets.network import SegmentationNet
 
+_EPOCH = 2**31 - 1  # one that no run comes to
 
-def training_images(source: SliceSource, slices: NDArray[np.int64], batch: int, seed: int) -> Iterator[Tensor]:
-    """Training images unaugmented, in a seeded random order so that no batch is one patient's, in full batches.
+
+def training_images(
+    source: SliceSource, slices: NDArray[np.int64], augmentation: Augmentation, *, batch: int, seed: int
+) -> Iterator[Tensor]:
+    """The images of one more epoch, in batches like those of training.
+
+    Batches of other images would have other statistics: those of whole images of one patient or slide, say, lack what
+    differs between patients, and rotations and crops change what lies at the border.
 
     Args:
         source: where they are.
         slices: numbers of the training slices.
-        batch: images a batch; fewer where slices are larger than those of training, so that memory does not grow.
-        seed: decides the order.
+        augmentation: of training.
+        batch: images a batch.
+        seed: decides order and augmentation.
 
     Yields:
         ``(b, c, *s)``.
     """
-    cache = source.cache
-    largest = int(cache.sizes[slices].prod(axis=1).max())
-    count = min(len(slices), max(1, batch * cache.settings.size**2 // largest))
-    mixed = slices[epoch_order(cache.keys[slices], seed, 0)]
-    for one in sweep(source, mixed[: len(mixed) - len(mixed) % count], count):
-        yield one.image
+    count = min(batch, len(slices))
+    mixed = slices[epoch_order(source.cache.keys[slices], seed, _EPOCH)]
+    for start in range(0, len(mixed) - count + 1, count):
+        yield make_batch(source, mixed[start : start + count], augmentation, seed=seed, epoch=_EPOCH).image
 
 
 @torch.no_grad()

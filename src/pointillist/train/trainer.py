@@ -155,7 +155,8 @@ class Trainer:
 
     def recalibrate(self) -> None:
         """Re-estimate the predictor's BatchNorm statistics on the training images."""
-        images = training_images(self.source, self.train, self.plan.batch, self.plan.seed)
+        plan = self.plan
+        images = training_images(self.source, self.train, self._augmentation, batch=plan.batch, seed=plan.seed)
         recalibrate(self.method.predictor(), (image.to(self._fabric.device) for image in images))
 
     def _loop(self, log: EventLog) -> None:
