@@ -117,8 +117,10 @@ class _Contrast(torch.autograd.Function):
         return total, count
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # under create_graph; the gradient would pass for a constant
+            msg = "pixel_contrast has no second derivative; differentiate it without create_graph"
+            raise RuntimeError(msg)
         (gradient,) = ctx.saved_tensors
         return gradient * upstream, None, None, None, None, None
 
@@ -130,7 +132,7 @@ def _rows(s: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor
     """
     lowest = torch.finfo(s.dtype).min / 2
     against = s.masked_fill(~negative, lowest).logsumexp(1, keepdim=True)
-    share = positive / positive.sum(1, keepdim=True).clamp(min=1)
+    share = positive.to(s.dtype) / positive.sum(1, keepdim=True).clamp(min=1)
     loss = (share * F.softplus(against - s)).sum(1)
     lost = share * torch.sigmoid(against - s)
     softmax = (s - against).masked_fill_(~negative, -torch.inf).exp_()

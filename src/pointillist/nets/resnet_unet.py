@@ -41,8 +41,9 @@ class Bottleneck(nn.Module):
         """Features at a stride."""
         y = self.bn1(self.conv1(x)).relu_()
         y = self.bn2(self.conv2(y)).relu_()
-        y = self.bn3(self.conv3(y))
-        return (y + (x if self.downsample is None else self.downsample(x))).relu_()
+        shortcut = x if self.downsample is None else self.downsample(x)
+        out: Tensor = (self.bn3(self.conv3(y)) + shortcut).relu_()
+        return out
 
 
 class ResNet50(nn.Module):
@@ -84,7 +85,7 @@ class ResNetUNet(SegmentationNet):
 
     The first stage is the image itself, which the decoder needs for its size alone; the others are ResNet's at strides
     2 to 32. Sides need not be multiples of 32: upsampling aims at the size of the skip. Weights are random;
-    ``load_imagenet`` puts pretrained ones into the encoder. One channel and four classes make 32,560,884 parameters.
+    ``load_imagenet`` puts pretrained ones into the encoder. One channel and four classes make 32,516,260 parameters.
 
     Args:
         in_channels: channels of the image.
@@ -164,38 +165,50 @@ def load_imagenet(net: ResNetUNet, path: Path) -> None:
 
     Args:
         net: whose encoder is filled, in place.
-        path: ``.safetensors``, or a PyTorch file of tensors alone, with torchvision's names.
+        path: ``.safetensors``, or a PyTorch file with one dict of tensors, by torchvision's names.
 
     Raises:
-        InputError: if there is no such file, it cannot be read, or its tensors are not those of a ResNet-50.
+        InputError: if there is no such file, it cannot be read, or its tensors are not those of a ResNet-50; the
+            network stays as it was.
     """
     weights = {name: x for name, x in _read_tensors(path).items() if not name.startswith("fc.")}
     first = weights.get("conv1.weight")
     if first is not None and first.shape[1] != net.in_channels:
         share = first.shape[1] / net.in_channels
         weights["conv1.weight"] = first.mean(1, keepdim=True).repeat(1, net.in_channels, 1, 1) * share
-    try:
-        net.encoder.load_state_dict(weights, strict=True)
-    except RuntimeError as error:  # names every key that lacks, is too many, or has another shape
+    fitting, given = _shapes(net.encoder.state_dict()), _shapes(weights)
+    wrong = sorted(name for name in fitting | given if fitting.get(name) != given.get(name))
+    if wrong:
         raise InputError(
             "the weights are not those of a ResNet-50",
             where=path,
-            expected="torchvision's names and shapes",
-            received=str(error).partition("\n")[2].strip()[:500],
-            todo="export a ResNet-50 of torchvision, for example resnet50-11ad3fa6.pth",
-        ) from error
+            expected=f"torchvision's names and shapes, {wrong[0]} {fitting.get(wrong[0], 'not among them')}",
+            received=f"{wrong[0]} {given.get(wrong[0], 'missing')}, {len(wrong)} such differences",
+            todo="export the tensors of torchvision's resnet50",
+        )
+    net.encoder.load_state_dict(weights, strict=False)
+
+
+def _shapes(weights: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Of all but counts of batches, which old files lack."""
+    return {name: tuple(x.shape) for name, x in weights.items() if not name.endswith("num_batches_tracked")}
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        return cast("dict[str, Tensor]", torch.load(path, map_location="cpu", weights_only=True))
+        tensors = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # whatever a damaged or hostile file makes the readers raise
-        raise InputError(
-            "the pretrained weights cannot be read",
-            where=path,
-            expected="a .safetensors file, or a PyTorch file of tensors alone",
-            received=f"{type(error).__name__}: {error}"[:500],
-            todo="give the path of such a file",
-        ) from error
+        raise _unreadable(path, f"{type(error).__name__}: {error}"[:500]) from error
+    if not isinstance(tensors, dict) or not all(isinstance(x, Tensor) for x in tensors.values()):
+        raise _unreadable(path, f"{type(tensors).__name__} of other things")
+    return tensors
+
+
+def _unreadable(path: Path, received: str) -> InputError:
+    return InputError(
+        "the pretrained weights cannot be read",
+        where=path,
+        expected="a .safetensors file, or a PyTorch file with one dict of tensors",
+        received=received,
+        todo="give the path of such a file",
+    )

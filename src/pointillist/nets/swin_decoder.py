@@ -60,7 +60,7 @@ class SwinDecoder(nn.Module):
         heads = max(1, min(width, channels[used[0]]) // _HEAD)
         narrow = min(width, channels[used[0]]) // heads * heads
         widths = [narrow * 2**i for i in range(len(used))]
-        rates = torch.linspace(0, _DROP_PATH, depth * len(used)).tolist()
+        rates = [_DROP_PATH * i / (depth * len(used) - 1) for i in range(depth * len(used))]
         self.embeds = nn.ModuleList(
             nn.Sequential(nn.Linear(channels[i], wide), nn.LayerNorm(wide))
             for i, wide in zip(used, widths, strict=True)

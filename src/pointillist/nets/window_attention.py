@@ -39,8 +39,8 @@ class WindowBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Features ``(b, h, w, width)`` of the same shape."""
         x = x + self.drop_path(self._attended(self.before_attention(x)))
-        y: Tensor = self.perceptron(self.before_perceptron(x))
-        return x + self.drop_path(y)
+        y: Tensor = x + self.drop_path(self.perceptron(self.before_perceptron(x)))
+        return y
 
     def _attended(self, x: Tensor) -> Tensor:
         rows, columns = x.shape[1:3]
