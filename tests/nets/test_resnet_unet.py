@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from pointillist.errors import InputError
 from pointillist.nets import resnet_unet
-from pointillist.nets.resnet_unet import ResNet50, ResNetUNet, load_imagenet
+from pointillist.nets.resnet_unet import ResNet50, ResNetUNet
 
 
 def image(*shape, seed=0):
@@ -88,7 +88,7 @@ def test_pretrained_weights_are_loaded_without_their_classifier(narrow, tmp_path
     source = ResNet50(3).state_dict()
     path = saved(tmp_path / name, source | {"fc.weight": torch.zeros(2, 2), "fc.bias": torch.zeros(2)})
     net = ResNetUNet(channels, 3)
-    load_imagenet(net, path)
+    net.load_encoder(path)
     for key, value in source.items():
         if key != "conv1.weight":
             assert torch.equal(net.encoder.state_dict()[key], value), key
@@ -103,20 +103,19 @@ def test_other_weights_are_refused(narrow, tmp_path):
     weights = ResNet50(3).state_dict()
     del weights["layer1.0.conv2.weight"]
     with pytest.raises(InputError, match="not those of a ResNet-50") as caught:
-        load_imagenet(net, saved(tmp_path / "a.pth", weights))
+        net.load_encoder(saved(tmp_path / "a.pth", weights))
     assert "layer1.0.conv2.weight" in caught.value.received
+    wide = ResNet50(3).state_dict() | {"conv1.weight": torch.zeros(9, 3, 7, 7)}
     with pytest.raises(InputError, match="not those of a ResNet-50"):
-        load_imagenet(
-            net, saved(tmp_path / "wide.pth", ResNet50(3).state_dict() | {"conv1.weight": torch.zeros(9, 3, 7, 7)})
-        )
+        net.load_encoder(saved(tmp_path / "wide.pth", wide))
     for content in ([1, 2], {"state_dict": ResNet50(3).state_dict()}):
         with pytest.raises(InputError, match="cannot be read"):
-            load_imagenet(net, saved(tmp_path / "other.pth", content))
+            net.load_encoder(saved(tmp_path / "other.pth", content))
     with pytest.raises(InputError, match="cannot be read"):
-        load_imagenet(net, tmp_path / "none.pth")
+        net.load_encoder(tmp_path / "none.pth")
     (tmp_path / "cut.safetensors").write_bytes(b"\x08\x00")
     with pytest.raises(InputError, match="cannot be read"):
-        load_imagenet(net, tmp_path / "cut.safetensors")
+        net.load_encoder(tmp_path / "cut.safetensors")
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
 
 
@@ -129,5 +128,5 @@ def test_code_in_a_file_is_not_run(narrow, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"conv1.weight": Hostile()}, tmp_path / "a.pth")
     with pytest.raises(InputError, match="cannot be read"):
-        load_imagenet(ResNetUNet(1, 3), tmp_path / "a.pth")
+        ResNetUNet(1, 3).load_encoder(tmp_path / "a.pth")
     assert not (tmp_path / "hostile").exists()

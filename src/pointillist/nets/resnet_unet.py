@@ -85,7 +85,7 @@ class ResNetUNet(SegmentationNet):
 
     The first stage is the image itself, which the decoder needs for its size alone; the others are ResNet's at strides
     2 to 32. Sides need not be multiples of 32: upsampling aims at the size of the skip. Weights are random;
-    ``load_imagenet`` puts pretrained ones into the encoder. One channel and four classes make 32,516,260 parameters.
+    ``load_encoder`` puts pretrained ones into the encoder. One channel and four classes make 32,516,260 parameters.
 
     Args:
         in_channels: channels of the image.
@@ -130,6 +130,36 @@ class ResNetUNet(SegmentationNet):
         """Another decoder of this shape, with weights of its own."""
         return ResNetDecoder(self.channels[1:], self.classes)
 
+    def load_encoder(self, path: Path) -> None:
+        """Put the weights of a ResNet-50 into the encoder; the classifier's are left out.
+
+        The first convolution is averaged over its colours and divided among the image's channels, so that a grey image
+        gives what its copy in three colours gives; for three channels it stays as it is.
+
+        Args:
+            path: ``.safetensors``, or a PyTorch file with one dict of tensors, by torchvision's names.
+
+        Raises:
+            InputError: if there is no such file, it cannot be read, or its tensors are not those of a ResNet-50; the
+                network stays as it was.
+        """
+        weights = {name: x for name, x in _read_tensors(path).items() if not name.startswith("fc.")}
+        first = weights.get("conv1.weight")
+        if first is not None and first.ndim == 4 and first.shape[1] != self.in_channels:
+            share = first.shape[1] / self.in_channels
+            weights["conv1.weight"] = first.mean(1, keepdim=True).repeat(1, self.in_channels, 1, 1) * share
+        fitting, given = _shapes(self.encoder.state_dict()), _shapes(weights)
+        wrong = sorted(name for name in fitting | given if fitting.get(name) != given.get(name))
+        if wrong:
+            raise InputError(
+                "the weights are not those of a ResNet-50",
+                where=path,
+                expected=f"torchvision's names and shapes, {wrong[0]} {fitting.get(wrong[0], 'not among them')}",
+                received=f"{wrong[0]} {given.get(wrong[0], 'missing')}, {len(wrong)} such differences",
+                todo="export the tensors of torchvision's resnet50",
+            )
+        self.encoder.load_state_dict(weights, strict=False)
+
 
 class ResNetDecoder(nn.Module):
     """From the deepest stage up to full size, then a 3×3 output convolution.
@@ -155,38 +185,6 @@ class ResNetDecoder(nn.Module):
             x = join(enlarged, skip) if skip is not stages[0] else join(enlarged)
             levels.append(x)
         return NetOut(self.output(x), stages, tuple(reversed(levels)))
-
-
-def load_imagenet(net: ResNetUNet, path: Path) -> None:
-    """Put the weights of a file into the encoder; the classifier's are left out.
-
-    The first convolution is averaged over its colours and divided among the image's channels, so that a grey image
-    gives what its copy in three colours gives; for three channels it stays as it is.
-
-    Args:
-        net: whose encoder is filled, in place.
-        path: ``.safetensors``, or a PyTorch file with one dict of tensors, by torchvision's names.
-
-    Raises:
-        InputError: if there is no such file, it cannot be read, or its tensors are not those of a ResNet-50; the
-            network stays as it was.
-    """
-    weights = {name: x for name, x in _read_tensors(path).items() if not name.startswith("fc.")}
-    first = weights.get("conv1.weight")
-    if first is not None and first.shape[1] != net.in_channels:
-        share = first.shape[1] / net.in_channels
-        weights["conv1.weight"] = first.mean(1, keepdim=True).repeat(1, net.in_channels, 1, 1) * share
-    fitting, given = _shapes(net.encoder.state_dict()), _shapes(weights)
-    wrong = sorted(name for name in fitting | given if fitting.get(name) != given.get(name))
-    if wrong:
-        raise InputError(
-            "the weights are not those of a ResNet-50",
-            where=path,
-            expected=f"torchvision's names and shapes, {wrong[0]} {fitting.get(wrong[0], 'not among them')}",
-            received=f"{wrong[0]} {given.get(wrong[0], 'missing')}, {len(wrong)} such differences",
-            todo="export the tensors of torchvision's resnet50",
-        )
-    net.encoder.load_state_dict(weights, strict=False)
 
 
 def _shapes(weights: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
