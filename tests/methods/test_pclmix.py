@@ -8,7 +8,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from pointillist.data.batch import Batch
-from pointillist.methods import Recipe, build_method
+from pointillist.losses import pixel_contrast
+from pointillist.methods import Recipe, build_method, pclmix
 from pointillist.methods._mix import CutMix, draw_boxes
 from pointillist.nets.registry import build_net
 from pointillist.runtime.clock import Clock, derive_seed
@@ -256,6 +257,19 @@ def test_the_queue_fills_and_decides_the_contrast():
     assert step_of(method, clock(90)).terms["contrast"].value != contrast
     method.queue.written.zero_()
     assert step_of(method, clock(90)).terms["contrast"].value == 0
+
+
+def test_anchors_that_cannot_be_contrasted_are_not_counted(monkeypatch):
+    method, asked = method_of(stride=2, threshold=1.0), []
+    method.after_step(step_of(method, clock(90)).carry, OneProcess)
+    method.queue.written[2] = 0
+    monkeypatch.setattr(
+        pclmix, "pixel_contrast", lambda *args, **kw: (asked.append(args), pixel_contrast(*args, **kw))[1]
+    )
+    value = step_of(method, clock(90)).terms["contrast"].value
+    ((anchors, label, *memory),) = asked
+    assert sorted(set(label.tolist())) == [0, 1, IGNORE]
+    torch.testing.assert_close(value, pixel_contrast(anchors, label, *memory, tau=0.07))
 
 
 def test_the_published_queue_has_no_background():
