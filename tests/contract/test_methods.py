@@ -43,7 +43,10 @@ ADDS_TO_PCE = {
     "uamt": "weight",
     "ustm": "weight",
 }
-SHORT_RUNS = {"scribble2label": {"threshold": 0.3}}  # for what the published settings do not reach in a few steps
+SHORT_RUNS = {  # for what the published settings do not reach in a few steps
+    "pclmix": {"stride": 2, "threshold": 1.0},
+    "scribble2label": {"threshold": 0.3},
+}
 
 
 def plan_for(dataset, name, **changes):

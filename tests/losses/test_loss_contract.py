@@ -13,6 +13,7 @@ from pointillist.losses import (
     gated_crf,
     mixed_pseudo,
     mumford_shah,
+    mutual_consistency,
     noise_robust_dice,
     normalized_cut,
     partial_ce,
@@ -59,6 +60,7 @@ LOSSES = {
     "dense_crf_fast": lambda z, y, image: dense_crf(z.softmax(1), image, valid=labelled(y), form="fast"),
     "normalized_cut": lambda z, y, image: normalized_cut(z.softmax(1), image, valid=labelled(y)),
     "normalized_cut_fast": lambda z, y, image: normalized_cut(z.softmax(1), image, valid=labelled(y), form="fast"),
+    "mutual_consistency": lambda z, y, _: mutual_consistency(z, z / 2, labelled(y)),
     "mixed_pseudo": lambda z, *_: mixed_pseudo(z.softmax(1), z.flip(2).softmax(1), 0.3),
 }
 every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pointillist.errors import InputError
 from pointillist.nets import UNet
 
 
@@ -182,3 +183,9 @@ def test_a_new_decoder_has_weights_of_its_own(net, image):
 def test_forward_is_decode_after_encode(net, image):
     net.eval()
     assert torch.equal(net(image).logits, net.decode(net.encode(image)).logits)
+
+
+def test_a_network_without_a_published_encoder_takes_no_pretrained_weights(net, tmp_path):
+    with pytest.raises(InputError, match="takes no pretrained weights") as caught:
+        net.load_encoder(tmp_path / "weights.pth")
+    assert caught.value.received == "UNet"

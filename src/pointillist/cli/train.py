@@ -25,7 +25,10 @@ def train(
     iterations: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 1500,
     size: Annotated[int, typer.Option(min=16, help="Rows and columns of a training image.")] = 128,
     batch: Annotated[int | None, typer.Option(min=1, help="Images a step; default: the method's.")] = None,
-    net: Annotated[str, typer.Option(help="Network.")] = "unet",
+    net: Annotated[str, typer.Option(help="Network: unet or resnet50_unet.")] = "unet",
+    pretrained: Annotated[
+        Path | None, typer.Option(help="Weights of resnet50_unet's encoder.", show_default=False)
+    ] = None,
     seed: Annotated[int, typer.Option(help="Decides everything random.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     precision: Annotated[
@@ -81,6 +84,7 @@ def train(
                 size=size,
                 batch=batch or recipe.batch,
                 net=net,
+                pretrained=None if pretrained is None else str(pretrained.resolve()),
                 seed=seed,
                 device=where,
                 precision=best_precision(where) if precision == "auto" else precision,
@@ -110,6 +114,7 @@ def _same_as_begun(context: typer.Context, plan: Plan) -> None:
 
     given = dict(context.params) | {"dataset": str(context.params["dataset"].resolve())}
     given["settings"] = _pairs(given["settings"] or [])
+    given["pretrained"] = given["pretrained"] and str(given["pretrained"].resolve())
     for name, value in given.items():
         stated = context.get_parameter_source(name)
         if stated is not None and stated.name == "COMMANDLINE" and getattr(plan, name, value) != value:

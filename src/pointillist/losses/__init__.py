@@ -17,10 +17,12 @@ from pointillist.losses.gated_crf import gated_crf
 from pointillist.losses.intensity_variance import intensity_variance
 from pointillist.losses.mixed_pseudo import mixed_pseudo, mixed_pseudo_label
 from pointillist.losses.mumford_shah import mumford_shah
+from pointillist.losses.mutual_consistency import mutual_consistency
 from pointillist.losses.noise_robust_dice import noise_robust_dice
 from pointillist.losses.normalized_cut import normalized_cut
 from pointillist.losses.partial_ce import partial_ce
 from pointillist.losses.partial_dice import partial_dice
+from pointillist.losses.pixel_contrast import pixel_contrast
 from pointillist.losses.pixel_cosine import pixel_cosine
 from pointillist.losses.prototype_label import prototype_label
 from pointillist.losses.soft_ce import soft_ce
@@ -40,10 +42,12 @@ __all__ = [
     "mixed_pseudo",
     "mixed_pseudo_label",
     "mumford_shah",
+    "mutual_consistency",
     "noise_robust_dice",
     "normalized_cut",
     "partial_ce",
     "partial_dice",
+    "pixel_contrast",
     "pixel_cosine",
     "prototype_label",
     "soft_ce",

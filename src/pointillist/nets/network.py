@@ -5,10 +5,13 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
+
+from pointillist.errors import InputError
 
 Stages = tuple[Tensor, ...]
 """Encoder features ``(b, channels[i], *s / strides[i])``, finest first."""
@@ -59,6 +62,20 @@ class SegmentationNet(nn.Module, ABC):
     @abstractmethod
     def new_decoder(self) -> nn.Module:
         """Another decoder, ``Stages`` in, ``NetOut`` out, with weights of its own, on the processor."""
+
+    def load_encoder(self, path: Path) -> None:
+        """Put pretrained weights of a file into the encoder.
+
+        Raises:
+            InputError: if this network takes none, or the file does not fit.
+        """
+        raise InputError(
+            "this network takes no pretrained weights",
+            where=path,
+            expected="a network with an encoder of a published shape, such as resnet50_unet",
+            received=type(self).__name__,
+            todo="leave --pretrained out, or choose such a network with --net",
+        )
 
     def forward(self, x: Tensor) -> NetOut:
         """Encode and decode ``(b, c, *s)``."""

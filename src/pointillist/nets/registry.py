@@ -11,9 +11,10 @@ from torch import nn
 from pointillist.errors import named
 from pointillist.nets.attention import SpatialAttention
 from pointillist.nets.network import SegmentationNet
+from pointillist.nets.resnet_unet import ResNetUNet
 from pointillist.nets.unet import UNet
 
-NETS: dict[str, Callable[[int, int], SegmentationNet]] = {"unet": UNet}
+NETS: dict[str, Callable[[int, int], SegmentationNet]] = {"unet": UNet, "resnet50_unet": ResNetUNet}
 """Constructors by name: channels of the image and number of classes in, network out."""
 
 GRAFTS: dict[str, Callable[..., nn.Module]] = {"spatial_attention": SpatialAttention}

@@ -38,6 +38,7 @@ class Plan:
         size: rows and columns of a training image.
         batch: images a step.
         net: name of the network.
+        pretrained: file with weights of its encoder; None begins with random ones.
         seed: of everything.
         device: ``cpu``, ``cuda`` …
         precision: ``32-true`` or ``bf16-mixed``.
@@ -60,6 +61,7 @@ class Plan:
     size: int = 128
     batch: int = 12
     net: str = "unet"
+    pretrained: str | None = None
     seed: int = 1
     device: str = "cpu"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"

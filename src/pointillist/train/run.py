@@ -113,9 +113,11 @@ def _refuse_truth(plan: Plan, dataset: Dataset, *, wanted: bool) -> None:
 
 
 def new_method(plan: Plan, dataset: Dataset) -> Method:
-    """The plan's method on a new network, with weights that the seed decides."""
+    """The plan's method on a new network, with weights of the encoder's file and such as the seed decides."""
     torch.manual_seed(derive_seed(plan.seed, "weights"))
     net = build_net(plan.net, len(dataset.spec.channels), len(dataset.spec.classes))
+    if plan.pretrained is not None:
+        net.load_encoder(Path(plan.pretrained))
     method = build_method(plan.method, net, dataset.spec, plan.settings)
     return cast("Method", nn.Module.to(method, memory_format=torch.channels_last))  # type: ignore[call-overload]
 
@@ -141,6 +143,7 @@ def _finish(plan: Plan, run: Path, trainer: Trainer, *, resume: bool) -> None:
             "data": trainer.source.cache.key,
             "fold": plan.fold,
             "iterations": plan.iterations,
+            "pretrained": plan.pretrained and Path(plan.pretrained).name,
             "seed": plan.seed,
             "recalibrated_bn": plan.recalibrate_bn,
             "minutes": round(trainer.seconds / 60, 2),

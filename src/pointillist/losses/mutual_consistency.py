@@ -1,0 +1,54 @@
+"""Consistency of two predictions of one image, each of which learns from the other."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from pointillist.losses._inputs import check_mask, check_scores, full_precision
+
+
+def mutual_consistency(
+    first: Tensor,
+    second: Tensor,
+    mask: Tensor,
+    *,
+    reduction: Literal["mean", "sum"] = "mean",
+    literal: bool = False,
+) -> Tensor:
+    r"""Squared distance between two predictions, mean over classes and the pixels Ω of a mask.
+
+    .. math:: L = \frac{1}{K |Ω|} \sum_{p ∈ Ω} \|P_p - Q_p\|^2, \quad P = \mathrm{softmax}(a), Q = \mathrm{softmax}(b)
+
+    Args:
+        first: ``(b, k, *s)`` logits a.
+        second: ``(b, k, *s)`` logits b; both take a gradient.
+        mask: ``(b, *s)`` Boolean Ω; what stands elsewhere is not read.
+        reduction: ``"mean"``, or ``"sum"``, which does not divide by |Ω| (for means over several processes).
+        literal: compare logits in place of probabilities, as PCLMix's code does. They have no bound, and adding a
+            number to all classes of one prediction changes the distance but neither prediction.
+
+    Returns:
+        Scalar, 0 for equal predictions, at most 2/K; 0, connected to the graph, for an empty mask.
+
+    Raises:
+        ValueError: if shapes disagree or the reduction is unknown.
+
+    Source: PCLMix (Lei et al., 2024), equation 9.
+    """
+    check_scores(first, "first")
+    check_scores(second, "second")
+    check_mask(mask, first, "mask")
+    if first.shape != second.shape:
+        msg = f"both predictions must have one shape, got {tuple(first.shape)} and {tuple(second.shape)}"
+        raise ValueError(msg)
+    if reduction not in ("mean", "sum"):
+        msg = f"reduction must be 'mean' or 'sum', got {reduction!r}"
+        raise ValueError(msg)
+    a, b = (full_precision(z).masked_fill(~mask.unsqueeze(1), 0) for z in (first, second))
+    apart = a - b if literal else a.softmax(1) - b.softmax(1)
+    total = apart.square().sum() / first.shape[1]
+    if reduction == "sum":
+        return total
+    return total / mask.sum().clamp(min=1)
