@@ -55,7 +55,7 @@ def train(
 ) -> None:
     """Train a method on a dataset's marks; dense truth of training cases is never read (but by the `full` bound).
 
-    Example: pointillist train Dataset027_ACDC runs/gated --method gated_crf --fold 1 --set start=0.3
+    Example: pointillist train Dataset027_ACDC runs/gated --method gated_crf --fold 1 --set weight=0.2
     """
     from pointillist.methods import method_named
     from pointillist.predict.device import choose_device
