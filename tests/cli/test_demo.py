@@ -29,7 +29,7 @@ def test_the_demo_goes_from_phantoms_to_a_report(tmp_path, capsys):
 
     # what the demo made is what the commands make and take
     gated = out / "runs" / "gated_crf"
-    assert json.loads((gated / "run.json").read_text())["plan"]["settings"] == {"start": "0.3"}
+    assert json.loads((gated / "run.json").read_text())["plan"]["settings"] == {}
     run("report", gated, "--predictions", out / "predictions" / "gated_crf", "--dataset", out / "Dataset001_Phantoms")
     assert (gated / "report.html").read_text().count("<img") == 3 * 2
     run("report", gated, "--predictions", out / "predictions" / "gated_crf", code=1)
