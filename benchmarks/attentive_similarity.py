@@ -8,22 +8,14 @@ results/attentive_similarity.json.
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import statistics
-import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from pointillist.benchmark.provenance import code_version
+from _forms import compare, measure, write
 from pointillist.losses import attentive_similarity
-from pointillist.train.plan import processor
 
 BATCH, CLASSES, WIDTH, SIDES = 4, 4, 64, (32, 64)  # sides of the attention's grid: images of 128² and 256²
 RADIUS, SIGMA = 5, 6.0
@@ -69,81 +61,29 @@ def dense(p, query, key, weight, bias, gauss):
     return (pairs.sum() - ((pairs @ flat) * flat).sum()) / p[:, 0].numel()
 
 
-def memory_mib(field):
-    """``VmRSS`` now, ``VmHWM`` at most; unlike ru_maxrss the latter knows nothing of the process that started this."""
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(lines[field].split()[0]) / 1024
-
-
-def measure(form, side, folder):
-    """Seconds and peak memory of one form; its value and gradients go to a file."""
-    torch.set_num_threads(1)
-    inputs = example(side)
-    # the peak must not be that of making the map of distances
-    others = [torch.load(folder / "distances.pt", weights_only=True)] if form == "dense" else []
-    loss = {"window": window, "dense": dense}[form]
-    baseline, seconds = memory_mib("VmRSS"), []
-    for _ in range(RUNS[form]):
-        start = time.perf_counter()
-        value = loss(*inputs, *others)
-        gradients = torch.autograd.grad(value, inputs)
-        seconds.append(time.perf_counter() - start)
-    torch.save({"value": value.detach(), "gradients": gradients}, folder / f"{form}.pt")
-    report = {
-        "runs": len(seconds),
-        "seconds_best": min(seconds),
-        "seconds_median": statistics.median(seconds),
-        "baseline_mib": baseline,
-        "peak_mib_over_baseline": memory_mib("VmHWM") - baseline,
-    }
-    (folder / f"{form}.json").write_text(json.dumps(report))
-
-
-def compare(side):
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        torch.save(distances(side, torch.float32), folder / "distances.pt")
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        for form in RUNS:
-            subprocess.run([sys.executable, __file__, form, str(side), name], check=True, env=environment)
-        reports = {form: json.loads((folder / f"{form}.json").read_text()) for form in RUNS}
-        results = {form: torch.load(folder / f"{form}.pt", weights_only=True) for form in RUNS}
+def side_by_side(side):
     exact = example(side, torch.float64)
     value = window(*exact)
     gradients = torch.autograd.grad(value, exact)
     whole = dense(*exact, distances(side, torch.float64)).item()
-
-    def error(form):
-        """Largest error of any gradient over that gradient's largest entry."""
-        pairs = zip(results[form]["gradients"], gradients, strict=True)
-        return max(((one - other).abs().max() / other.abs().max()).item() for one, other in pairs)
-
-    return {
-        "shape": {"probabilities": [BATCH, CLASSES, side, side], "query": list(exact[1].shape)},
-        **reports,
-        "times_faster_best": reports["dense"]["seconds_best"] / reports["window"]["seconds_best"],
-        "times_faster_median": reports["dense"]["seconds_median"] / reports["window"]["seconds_median"],
-        "memory_ratio": reports["window"]["peak_mib_over_baseline"] / reports["dense"]["peak_mib_over_baseline"],
-        "values": {form: result["value"].item() for form, result in results.items()}
-        | {"window_float64": value.item(), "dense_float64": whole},
-        "gradient_difference_over_largest": {form: error(form) for form in RUNS},  # to float64
-    }
+    # made here, so that the peak of the usual form is not that of making its map of distances
+    files = {"distances.pt": distances(side, torch.float32)}
+    report = compare(__file__, RUNS, gradients, [str(side)], files)
+    report["values"] |= {"window_float64": value.item(), "dense_float64": whole}
+    return {"shape": {"probabilities": [BATCH, CLASSES, side, side], "query": list(exact[1].shape)}, **report}
 
 
 def main():
-    report = {
-        "what": "attentive similarity, forward and backward, float32, one core",
-        "sizes": [compare(side) for side in SIDES],
-        "hardware": {"processor": processor(), "cores": os.cpu_count(), "threads": 1, "system": platform.platform()},
-        "software": {"python": platform.python_version(), "torch": torch.__version__},
-        "commit": code_version()["commit"],
-    }
-    RESULT.write_text(json.dumps(report, indent=2) + "\n")
-    print(RESULT.read_text())
+    what = "attentive similarity, forward and backward, float32, one core"
+    write(RESULT, {"what": what, "sizes": [side_by_side(side) for side in SIDES]})
+
+
+def measured(form, side, folder):
+    inputs = example(int(side))
+    others = [torch.load(Path(folder) / "distances.pt", weights_only=True)] if form == "dense" else []
+    loss = {"window": window, "dense": dense}[form]
+    measure(form, lambda: loss(*inputs, *others), inputs, RUNS[form], Path(folder))
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        measure(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
-    else:
-        main()
+    measured(*sys.argv[1:]) if sys.argv[1:] else main()

@@ -7,20 +7,13 @@ Each form runs in a process of its own, so that its peak memory can be told apar
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import resource
-import statistics
-import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+from _forms import compare, measure, write
 from pointillist.losses import gated_crf
 
 BATCH, CLASSES, SIDE = 4, 4, 256
@@ -59,98 +52,26 @@ def unfold(p, image):
     return (kernel.sum() - (pulled * p).sum()) / p[:, 0].numel()
 
 
-def resident_mib():
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 2**20
-
-
-def measure(form, folder):
-    """Seconds and peak memory of one form; its value and gradient go to a file."""
-    torch.set_num_threads(1)
-    p, image = example()
-    energy = {"shifts": shifts, "unfold": unfold}[form]
-    baseline, seconds = resident_mib(), []
-    for _ in range(RUNS[form]):
-        p.grad = None
-        start = time.perf_counter()
-        value = energy(p, image)
-        value.backward()
-        seconds.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    torch.save({"value": value.detach(), "gradient": p.grad}, folder / f"{form}.pt")
-    report = {
-        "runs": len(seconds),
-        "seconds_best": min(seconds),
-        "seconds_median": statistics.median(seconds),
-        "baseline_mib": baseline,
-        "peak_mib_over_baseline": peak - baseline,
-    }
-    (folder / f"{form}.json").write_text(json.dumps(report))
-
-
-def processor():
-    names = [
-        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
-    return {"name": names[0], "cores": os.cpu_count(), "torch_capability": torch.backends.cpu.get_cpu_capability()}
-
-
-def commit():
-    root = Path(__file__).parent
-
-    def git(*words):
-        return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
-
-    return {
-        "commit": git("rev-parse", "HEAD"),
-        "losses_changed": bool(git("status", "--short", "../src/pointillist/losses")),
-    }
-
-
 def main():
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        for form in RUNS:
-            subprocess.run([sys.executable, __file__, form, name], check=True, env=environment)
-        reports = {form: json.loads((folder / f"{form}.json").read_text()) for form in RUNS}
-        results = {form: torch.load(folder / f"{form}.pt", weights_only=True) for form in RUNS}
     exact, image = example(torch.float64)
-    shifts(exact, image).backward()
-    largest = exact.grad.abs().max()
+    gradients = torch.autograd.grad(shifts(exact, image), [exact])
     constant = torch.zeros(BATCH, CLASSES, SIDE, SIDE)
     constant[:, 2] = 1
-
-    def error(a, b):
-        return ((a - b).abs().max() / largest).item()
-
-    gradients = {form: result["gradient"] for form, result in results.items()}
     report = {
         "what": "gated CRF, forward and backward, float32, one core",
         "shape": [BATCH, CLASSES, SIDE, SIDE],
         "radius": RADIUS,
-        **reports,
-        "times_faster_best": reports["unfold"]["seconds_best"] / reports["shifts"]["seconds_best"],
-        "times_faster_median": reports["unfold"]["seconds_median"] / reports["shifts"]["seconds_median"],
-        "memory_ratio": reports["shifts"]["peak_mib_over_baseline"] / reports["unfold"]["peak_mib_over_baseline"],
-        "values": {form: result["value"].item() for form, result in results.items()},
-        "gradient_difference_over_largest": {
-            "shifts_unfold": error(gradients["shifts"], gradients["unfold"]),
-            "shifts_float64": error(gradients["shifts"], exact.grad),
-            "unfold_float64": error(gradients["unfold"], exact.grad),
-        },
+        **compare(__file__, RUNS, gradients),
         "constant_one_hot": shifts(constant, image.float()).item(),
-        "hardware": {"processor": processor(), "threads": 1, "system": platform.platform()},
-        "software": {"python": platform.python_version(), "torch": torch.__version__},
-        **commit(),
     }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(report, indent=2) + "\n")
-    print(RESULT.read_text())
+    write(RESULT, report)
+
+
+def measured(form, folder):
+    p, image = example()
+    energy = {"shifts": shifts, "unfold": unfold}[form]
+    measure(form, lambda: energy(p, image), [p], RUNS[form], Path(folder))
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        measure(sys.argv[1], Path(sys.argv[2]))
-    else:
-        main()
+    measured(*sys.argv[1:]) if sys.argv[1:] else main()

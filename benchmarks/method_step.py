@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 
+from _forms import peak_mib
 from pointillist.benchmark.provenance import code_version
 from pointillist.data.dataset import Dataset
 from pointillist.data.phantoms import make_phantoms
@@ -62,21 +63,15 @@ def steps_of(dataset: Path, name: str, threads: int, seconds: list[float]) -> No
     Trainer._one_step, Trainer._save = one_step, save
 
 
-def peak_mb() -> float:
-    """``VmHWM``; ru_maxrss would count the peak of the process that started this one."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
-
-
 def compare(dataset: Path, name: str, threads: int) -> None:
     """Both in turns; ``pce`` first, so that the peak after its first round is its own."""
-    before, plain, method = peak_mb(), [], []
+    before, plain, method = peak_mib(), [], []
     steps_of(dataset, "pce", threads, plain)
-    peaks = [peak_mb() - before]
+    peaks = [peak_mib() - before]
     for turn in range(ROUNDS):
         steps_of(dataset, name, threads, method)
         if turn == 0:
-            peaks.append(peak_mb() - before)
+            peaks.append(peak_mib() - before)
         if turn < ROUNDS - 1:
             steps_of(dataset, "pce", threads, plain)
     print(json.dumps({

@@ -77,12 +77,10 @@ class StepOut:
     Attributes:
         terms: summands of the loss by name.
         carry: detached tensors for ``Method.after_step``.
-        show: detached maps worth a picture.
     """
 
     terms: dict[str, Term]
     carry: dict[str, Tensor] = field(default_factory=dict)
-    show: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def loss(self) -> Tensor:
@@ -162,10 +160,10 @@ class Method(nn.Module, ABC):
         self.spec = spec
 
     def forward(self, moment: Moment) -> dict[str, Any]:
-        """The step, as what DistributedDataParallel wraps: ``loss``, ``terms``, ``carry`` and ``show``."""
+        """The step, as what DistributedDataParallel wraps: ``loss``, ``terms`` and ``carry``."""
         out = self.step(moment.batch, moment.clock)
         terms = {name: term.value.detach() for name, term in out.terms.items()}
-        return {"loss": out.loss, "terms": terms, "carry": out.carry, "show": out.show}
+        return {"loss": out.loss, "terms": terms, "carry": out.carry}
 
     @abstractmethod
     def step(self, batch: Batch, clock: Clock) -> StepOut:

@@ -111,7 +111,7 @@ class CycleMix(Method):
         mixed = self.net(turned).logits
         terms["mixed_ce"] = Term(self._soft_ce(mixed, marks))
         terms["invariance"] = Term(self._invariance(mixed.float().softmax(1), taught, seen), self.invariance)
-        return StepOut(terms, show={"mix": turned})
+        return StepOut(terms)
 
     def _mixed(self, batch: Batch, saliency: Tensor, p: Tensor) -> tuple[Tensor, ...]:
         """Images, marks and predictions, mixed alike and turned alike, and which pixels are neither cut out nor new."""
