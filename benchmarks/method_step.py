@@ -85,16 +85,16 @@ def compare(dataset: Path, name: str, threads: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--only", default=",".join(methods()))
+    parser.add_argument("--only", help="measure these again, by commas, and leave the other rows as they are")
     parser.add_argument("--one", nargs=2, metavar=("NAME", "DATASET"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         compare(Path(options.one[1]), options.one[0], options.threads)
         return
-    rows = {}
+    rows = json.loads(RESULT.read_text())["methods"] if options.only else {}
     with tempfile.TemporaryDirectory() as folder:
         dataset = make_phantoms(Path(folder) / "D", training=PATIENTS, testing=0, seed=1)
-        for name in options.only.split(","):
+        for name in options.only.split(",") if options.only else methods():
             command = [sys.executable, __file__, "--threads", str(options.threads), "--one", name, str(dataset)]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             rows[name] = json.loads(done.stdout.splitlines()[-1])

@@ -103,6 +103,7 @@ class Job:
             "dataset": suite.dataset.model_dump(exclude_defaults=True),
             **suite.model_dump(include={"iterations", "size", "net", "augmentation", "normalisation", "grid"}),
             "instances": suite.instances,
+            **suite.model_dump(include={"border"}, exclude_defaults=True),  # unnamed, it leaves older results valid
             "method": self.entry.name,
             "settings": self.entry.all_settings(),
             "recipe": asdict(self.recipe),

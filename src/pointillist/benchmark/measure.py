@@ -1,4 +1,4 @@
-"""Read a trained model twice: with the BatchNorm statistics it was trained with, and with re-estimated ones."""
+"""Read a trained model: with the BatchNorm statistics it was trained with, and with re-estimated ones."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ from pointillist.evaluate.objects import OBJECTS
 from pointillist.evaluate.protocol import Protocol
 from pointillist.evaluate.summary import summarise
 from pointillist.evaluate.table import Row
-from pointillist.nets.network import SegmentationNet
 from pointillist.predict.cases import find_cases
-from pointillist.predict.model import ModelDescription, load_model, save_model
+from pointillist.predict.model import load_model, save_model
 from pointillist.predict.predictor import Predictor
 from pointillist.predict.stream import predict_stream
 from pointillist.train.batchnorm import recalibrate, training_images
@@ -34,8 +33,8 @@ _DIGITS = 6
 _OF_CLASSES = ("dsc", "hd95_pooled", "hd95_pooled_bounded")
 
 
-def measure(run: Path, plan: Plan, *, instances: bool) -> dict[str, Any]:
-    """Predict and evaluate the cases that training never saw, twice.
+def measure(run: Path, plan: Plan, *, instances: bool, border: float) -> dict[str, Any]:
+    """Predict and evaluate the cases that training never saw, twice; with a border, three times.
 
     Predictions are computed in float32, whatever the precision of training. The model with re-estimated statistics
     is kept in ``run/recalibrated``, predictions in ``run/predictions``.
@@ -44,9 +43,10 @@ def measure(run: Path, plan: Plan, *, instances: bool) -> dict[str, Any]:
         run: a finished run.
         plan: of the run.
         instances: whether objects are evaluated too.
+        border: share of the width that the third reading makes background at either side.
 
     Returns:
-        ``plain`` and ``recalibrated``, each with ``summary`` (as ``pointillist.evaluate.summary.summarise``) and
+        ``plain``, ``bordered`` where there is a border (statistics as in ``plain``) and ``recalibrated``, each with ``summary`` (as ``pointillist.evaluate.summary.summarise``) and
         ``cases`` (``columns`` and ``rows``).
 
     Raises:
@@ -55,12 +55,19 @@ def measure(run: Path, plan: Plan, *, instances: bool) -> dict[str, Any]:
     torch.set_num_threads(plan.threads)
     dataset = Dataset.open(Path(plan.dataset))
     net, description = load_model(run, plan.device)
-    readings = {"plain": _reading(net, description, run / "predictions" / "plain", plan, dataset, instances)}
+    predictions = run / "predictions"
+    plain = Predictor(net, description, precision="fp32")
+    readings = {"plain": _reading(plain, predictions / "plain", plan, dataset, instances)}
+    if border:
+        bordered = Predictor(net, description, precision="fp32", border=border)
+        readings["bordered"] = _reading(bordered, predictions / "bordered", plan, dataset, instances)
     recalibrate(net, _training_images(plan, dataset))
     provenance = description.provenance | {"recalibrated_bn": True}
     description = save_model(run / "recalibrated", net, description.model_copy(update={"provenance": provenance}))
-    out = run / "predictions" / "recalibrated"
-    return readings | {"recalibrated": _reading(net, description, out, plan, dataset, instances)}
+    recalibrated = Predictor(net, description, precision="fp32")
+    return readings | {
+        "recalibrated": _reading(recalibrated, predictions / "recalibrated", plan, dataset, instances)
+    }
 
 
 def cache_of(plan: Plan, dataset: Dataset) -> SliceCache:
@@ -77,11 +84,8 @@ def _training_images(plan: Plan, dataset: Dataset) -> Iterator[Tensor]:
     return (image.to(plan.device) for image in images)
 
 
-def _reading(
-    net: SegmentationNet, description: ModelDescription, out: Path, plan: Plan, dataset: Dataset, instances: bool
-) -> dict[str, Any]:
-    cases = find_cases([dataset.root], len(description.channels), fold=plan.fold)
-    predictor = Predictor(net, description, precision="fp32")
+def _reading(predictor: Predictor, out: Path, plan: Plan, dataset: Dataset, instances: bool) -> dict[str, Any]:
+    cases = find_cases([dataset.root], len(predictor.description.channels), fold=plan.fold)
     for outcome in predict_stream(predictor, cases, out):
         if outcome.error is not None:
             raise PointillistError(

@@ -147,7 +147,7 @@ class _Runner:
         elif not (job.folder / DESCRIPTION).exists():
             resume(job.folder)
         began = time.monotonic()
-        readings = measure(job.folder, plan, instances=job.suite.instances)
+        readings = measure(job.folder, plan, instances=job.suite.instances, border=job.suite.border)
         minutes = (time.monotonic() - began) / 60
         result = result_of(job, plan, readings, evaluation_minutes=minutes, peak_memory_mb=memory.read())
         write_result(job.result, result)
@@ -155,7 +155,7 @@ class _Runner:
 
 def _line(job: Job) -> str:
     readings = read_result(job.result)["readings"]
-    scores = {name: headline(reading) for name, reading in readings.items()}
-    plain, again = ("–" if score is None else f"{score:.3f}" for score in scores.values())
+    scores = ((name, headline(reading)) for name, reading in readings.items())
+    said = ", ".join(f"{name} –" if score is None else f"{name} {score:.3f}" for name, score in scores)
     minutes = cost_of(read_events(job.folder / "events.jsonl"))["train_minutes"]
-    return f"DSC {plain}, with re-estimated BatchNorm {again}, trained in {minutes:.1f} min"
+    return f"DSC {said}; trained in {minutes:.1f} min"

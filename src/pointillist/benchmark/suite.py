@@ -100,6 +100,8 @@ class Suite(Section):
         grid: how slices get their size, by name.
         recipe: changes for all methods; whatever is not named is as the method's source has it.
         instances: whether objects are evaluated too.
+        border: share of the width that a third reading makes background at either side; 0 = there is none. See
+            ``pointillist.predict.predictor.Predictor``.
         checkpoint_every: optimiser steps between checkpoints.
     """
 
@@ -118,6 +120,7 @@ class Suite(Section):
     grid: GridName = "zoom0"
     recipe: RecipeChanges = RecipeChanges()
     instances: bool = False
+    border: float = Field(default=0.0, ge=0, lt=0.5)
     checkpoint_every: Positive = 250
 
     @field_validator("methods", mode="before")

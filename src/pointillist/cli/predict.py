@@ -36,6 +36,12 @@ def predict(
         Literal["network", "native"],
         typer.Option(help="Where classes are decided: at the network's size, as published, or on the image's grid."),
     ] = "network",
+    border: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE", help="Make background of this share of the width at the left and at the right, below 0.5."
+        ),
+    ] = 0.0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
     precision: Annotated[
         Literal["auto", "fp32", "bf16"], typer.Option(help="auto: bf16 where the hardware has it.")
@@ -68,7 +74,7 @@ def predict(
     _refuse_known_cases(run, inputs, fold)
     cases = find_cases(inputs, len(read_description(run).channels), fold=fold)
     net, description = load_model(run, choose_device(device))
-    predictor = Predictor(net, description, precision=precision, batch=batch, argmax=argmax)
+    predictor = Predictor(net, description, precision=precision, batch=batch, argmax=argmax, border=border)
     outcomes = predict_stream(predictor, cases, out, Output(kind, probabilities, uncertainty, header_rule))
     _report(outcomes, len(cases), out, as_json=as_json)
 

@@ -102,6 +102,7 @@ class _Stream:
             "model": predictor.description.sha256,
             "precision": predictor.precision,
             "argmax": predictor.argmax,
+            "border": predictor.border,
             "output": asdict(output),
         }
         self._made_by = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
