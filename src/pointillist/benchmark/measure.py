@@ -46,8 +46,8 @@ def measure(run: Path, plan: Plan, *, instances: bool, border: float) -> dict[st
         border: share of the width that the third reading makes background at either side.
 
     Returns:
-        ``plain``, ``bordered`` where there is a border (statistics as in ``plain``) and ``recalibrated``, each with ``summary`` (as ``pointillist.evaluate.summary.summarise``) and
-        ``cases`` (``columns`` and ``rows``).
+        ``plain``, ``bordered`` where there is a border (statistics as in ``plain``) and ``recalibrated``, each with
+        ``summary`` (as ``pointillist.evaluate.summary.summarise``) and ``cases`` (``columns`` and ``rows``).
 
     Raises:
         PointillistError: if a case cannot be predicted or evaluated.
@@ -65,9 +65,7 @@ def measure(run: Path, plan: Plan, *, instances: bool, border: float) -> dict[st
     provenance = description.provenance | {"recalibrated_bn": True}
     description = save_model(run / "recalibrated", net, description.model_copy(update={"provenance": provenance}))
     recalibrated = Predictor(net, description, precision="fp32")
-    return readings | {
-        "recalibrated": _reading(recalibrated, predictions / "recalibrated", plan, dataset, instances)
-    }
+    return readings | {"recalibrated": _reading(recalibrated, predictions / "recalibrated", plan, dataset, instances)}
 
 
 def cache_of(plan: Plan, dataset: Dataset) -> SliceCache:

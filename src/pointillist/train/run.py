@@ -21,6 +21,7 @@ from pointillist.nets.registry import build_net
 from pointillist.predict.model import ModelDescription, save_model
 from pointillist.runtime.clock import derive_seed
 from pointillist.runtime.distributed import rank
+from pointillist.runtime.memory import keep_freed_memory
 from pointillist.train.plan import Plan, read_plan, split_of, write_plan
 from pointillist.train.trainer import Progress, Trainer
 
@@ -73,6 +74,7 @@ def resume(run: Path, *, on_progress: Callable[[Progress], None] = lambda _: Non
 def _prepare(plan: Plan, run: Path, on_progress: Callable[[Progress], None]) -> Trainer:
     dataset = Dataset.open(Path(plan.dataset))
     torch.set_num_threads(plan.threads)
+    keep_freed_memory()
     method = new_method(plan, dataset)
     truth = method.needs.dense_truth
     _refuse_truth(plan, dataset, wanted=truth)

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import resource, torch
+from pointillist.runtime.memory import keep_freed_memory
+{call}
+for step in range(12):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    blocks = [torch.ones(12, 16, 128, 128 + i) for i in range(4)]
+    del blocks
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library is left as it is")
+def test_a_step_takes_the_memory_of_the_step_before():
+    def faults(call):
+        done = subprocess.run([sys.executable, "-c", PROGRAM.format(call=call)], capture_output=True, check=True)
+        return int(done.stdout)
+
+    assert faults("") > 1000  # a block of 12 MiB has three times as many pages
+    assert faults("keep_freed_memory()") < 100
