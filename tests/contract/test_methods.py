@@ -18,7 +18,7 @@ from pointillist.data.cache.build import cached
 from pointillist.data.cache.settings import CacheSettings
 from pointillist.errors import InputError
 from pointillist.methods import Method, Moment, build_method, methods
-from pointillist.nets.registry import build_net
+from pointillist.nets.registry import NETS, build_net
 from pointillist.runtime.clock import Clock
 from pointillist.train.checkpoint import load_checkpoint, save_checkpoint
 from pointillist.train.plan import Plan
@@ -210,9 +210,10 @@ def test_law_8_a_model_outlives_its_method(dataset, tmp_path):
     assert done.stdout.split() == sorted(NAMES)
 
 
+@pytest.mark.parametrize("net", NETS)
 @pytest.mark.parametrize("name", NAMES)
-def test_law_9_every_parameter_learns(dataset, name):
-    method = new_method(plan_for(dataset, name), dataset)
+def test_law_9_every_parameter_learns_whatever_the_network(dataset, name, net):
+    method = new_method(plan_for(dataset, name, net=net), dataset)
     step_of(method, batch_for(dataset, method), clock(step=6))["loss"].backward()
     assert [key for key, p in method.named_parameters() if p.requires_grad and p.grad is None] == []
 

@@ -14,7 +14,11 @@ from pointillist.nets.registry import NETS, GraftDescription, build_net, describ
 def test_every_network_takes_its_channels_and_gives_its_classes(name, channels, classes):
     net = build_net(name, channels, classes).eval()
     with torch.inference_mode():
-        assert net(torch.zeros(1, channels, 32, 32)).logits.shape == (1, classes, 32, 32)
+        out = net(torch.zeros(1, channels, 32, 32))
+    assert out.logits.shape == (1, classes, 32, 32)
+    grids = [(stage.shape[1], 32 // stage.shape[2], 32 // stage.shape[3]) for stage in out.stages]
+    assert grids == [(width, stride, stride) for width, stride in zip(net.channels, net.strides, strict=True)]
+    assert tuple(level.shape[1] for level in out.levels) == net.level_channels
 
 
 def test_an_unknown_name_is_answered_with_the_nearest():

@@ -38,7 +38,7 @@ class AttenScribble(SingleNet):
 
     Cost: one forward pass, products of all pairs of the stage's cells (4,096² at 256×256 and stage 2) beside those of
     the attention layer itself, and two sweeps over the window, one of them at full resolution: at 128×128 a step takes
-    2.5 times one of ``pce``, of which the layer is 0.4 and the attentive term 0.8. Memory is that of h·w·(2r+1)²
+    2.3 times one of ``pce``, of which the layer is 0.4 and the attentive term 0.7. Memory is that of h·w·(2r+1)²
     numbers an attention map, not (h·w)². Prediction carries the attention layer. Each finer stage has 16 times the
     products.
 

@@ -35,7 +35,7 @@ class CycleMix(Method):
     ŷ is the largest connected part of each class of f(x), the rest background. Both cosines are of the class vectors of
     a pixel, means over pixels; no gradient passes through the mix of f(x) and f(x′), nor through ŷ.
 
-    Cost: two forward passes, one backward pass to the image alone, one to the weights: 2.6 times a step of ``pce``.
+    Cost: two forward passes, one backward pass to the image alone, one to the weights: 2.7 times a step of ``pce``.
     Mixing and the minimum cuts, on the processor, take a twentieth of it. Memory is that of two passes.
 
     When: organs that are one connected part each, marked sparsely, batches of several images. Not for images with many

@@ -26,7 +26,7 @@ class DMPLS(Method):
     L = ½ (pCE₁ + pCE₂) + λ · ½ (Dice(P₁, ŷ) + Dice(P₂, ŷ)) with ŷ = argmax(β P₁ + (1−β) P₂), β uniform in (0, 1), one a
     step, no gradient through ŷ. The second decoder is fed features after channel dropout. The first one predicts.
 
-    Cost: one pass through the encoder, two through decoders: 1.6 times a step of ``pce``.
+    Cost: one pass through the encoder, two through decoders: 1.8 times a step of ``pce``.
 
     When: scribbles, and time for little else: it needs no image term and no threshold. The pseudo labels cover all
     pixels from the first step on, so what both decoders get wrong early can stay.

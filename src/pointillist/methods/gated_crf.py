@@ -23,8 +23,8 @@ class GatedCRF(SingleNet):
     L = pCE + λ · (1/N) Σ_p Σ_{q∈W(p)} k(p, q) (1 − ⟨P_p, P_q⟩) with a Gaussian k of distance and intensity; see
     ``pointillist.losses.gated_crf``.
 
-    Cost: one forward pass, and a sweep over 60 shifts of the batch at radius 5: a step takes 1.2 to 1.4 times one of
-    ``pce``. Memory is that of a few predictions, whatever the radius.
+    Cost: one forward pass, and a sweep over 60 shifts of the batch at radius 5: a step takes 1.2 times one of ``pce``.
+    Memory is that of a few predictions, whatever the radius.
 
     When: boundaries follow intensities, and the network knows the classes when the term begins: with one point per
     class it otherwise removes small or thin ones, which have little to set against the energy of their boundary.

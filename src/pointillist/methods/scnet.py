@@ -41,7 +41,7 @@ class SCNet(Method):
     projected features that the branch itself gets right and a learned selector ranks highest. The background has no
     memory, and nothing pushes classes apart. The first decoder predicts.
 
-    Cost: one pass through the encoder and one through each decoder, as ``dmpls``; 2.2 times a step of ``pce``. Heads
+    Cost: one pass through the encoder and one through each decoder, as ``dmpls``; 2.3 times a step of ``pce``. Heads
     see at most 4,096 pixels a class. Before training SLIC takes about 0.03 s a slice of 256×256.
 
     When: organs that differ from their surroundings in intensity, so that superpixels keep to their borders. Not where
@@ -97,7 +97,7 @@ class SCNet(Method):
     ) -> None:
         super().__init__(net, spec)
         self.auxiliary = net.new_decoder()
-        self.heads = Heads(net.channels[0], len(spec.classes))
+        self.heads = Heads(net.level_channels[0], len(spec.classes))
         self.weight, self.superpixel, self.contrast, self.ramp = weight, superpixel, contrast, ramp
         self.dropout, self.segments, self.compactness = dropout, segments, compactness
         self.gamma, self.memory, self.start, self.literal = gamma, memory, start, literal

@@ -32,7 +32,7 @@ class UAMT(Method):
     Its running statistics, which those codes do not average, are averaged like its weights, for whoever evaluates it;
     training does not read them.
 
-    Cost: one pass with gradient and T + 1 without, as long as four to five steps of partial cross-entropy. The
+    Cost: one pass with gradient and T + 1 without, as long as five to six steps of partial cross-entropy. The
     teacher's passes take two copies of the batch at a time and keep no activations.
 
     When: the network makes errors that vary from step to step, which an average irons out. Errors that it makes

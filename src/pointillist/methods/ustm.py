@@ -32,7 +32,7 @@ class USTM(Method):
 
     In the teacher dropout is active and BatchNorm normalises with the statistics of the batch, as in the public codes.
 
-    Cost: one pass with gradient and T + 1 without, as long as four to five steps of partial cross-entropy. The
+    Cost: one pass with gradient and T + 1 without, as long as five to six steps of partial cross-entropy. The
     teacher's passes take two copies of the batch at a time and keep no activations.
 
     When: what is sought looks alike in every orientation, or training turns images anyway. Not where direction tells

@@ -41,11 +41,13 @@ class SegmentationNet(nn.Module, ABC):
     Attributes:
         channels: channels of each stage, finest first.
         strides: pixels of the input per pixel of each stage.
+        level_channels: channels of each decoder level, finest first.
         grafts: modules grafted onto stages, by the stage's index.
     """
 
     channels: tuple[int, ...]
     strides: tuple[int, ...]
+    level_channels: tuple[int, ...]
 
     def __init__(self) -> None:
         super().__init__()

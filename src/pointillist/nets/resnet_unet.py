@@ -99,6 +99,7 @@ class ResNetUNet(SegmentationNet):
     """
 
     strides = (1, 2, 4, 8, 16, 32)
+    level_channels = _DECODER[::-1]
 
     def __init__(self, in_channels: int, classes: int) -> None:
         super().__init__()
