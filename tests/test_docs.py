@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,11 @@ def test_the_examples_run(page, tmp_path):
         command = [sys.executable, "-W", "error", "-c", code] if language == "python" else ["bash", "-euc", code]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
+
+
+def test_the_page_of_results_says_what_the_results_files_say():
+    made = runpy.run_path(str(ROOT / "benchmarks" / "results_page.py"))["page"]()
+    assert (ROOT / "benchmarks" / "RESULTS.md").read_text() == made, "run python benchmarks/results_page.py"
 
 
 def test_there_are_examples():

@@ -1,0 +1,171 @@
+"""Write RESULTS.md: what the results files say, suite by suite, beside the order that the papers found.
+
+Run: python benchmarks/results_page.py
+
+Every number of the page comes from a file in ``results/`` or from the figures of the papers in the package; none is
+typed. A method's row is the mean over the seeds that were run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+from scipy.stats import rankdata, spearmanr
+
+from pointillist.benchmark.published import means
+from pointillist.benchmark.results import read_result
+
+HERE = Path(__file__).parent
+PAGE = HERE / "RESULTS.md"
+COLUMNS = {  # of a suite: heading, class, metric, unit, digits
+    "DSC": ("all classes", "dsc", "1", 3),
+    "HD95, voxels": ("all classes", "hd95_pooled", "voxel", 1),
+    "HD95 bounded, mm": ("all classes", "hd95_pooled_bounded", "mm", 1),
+}
+OF_NUCLEI = {
+    "Dice": ("nucleus", "dsc", "1", 3),
+    "IoU": ("objects", "iou", "1", 3),
+    "mDice": ("objects", "mdice_strict", "1", 3),
+    "mDice, published rule": ("objects", "mdice_published", "1", 3),
+    "AJI": ("objects", "aji", "1", 3),
+}
+ORDERED = {"acdc-quick": ("ACDC", ("AttenScribble", "PCLMix")), "acdc-points-quick": ("ACDC", ("PSCV",))}
+FAR = 3  # places
+
+Result = dict[str, Any]
+
+
+def title_of(result: Result) -> str:
+    changed = dict(result["settings"])
+    return " ".join([f"`{result['method']}`", *(f"{name} {value}" for name, value in changed.items())])
+
+
+def figure(result: Result, reading: str, column: tuple[str, str, str, int]) -> float | None:
+    """The mean of one metric in a reading; None where no case defines it."""
+    wanted = column[:3]
+    lines = result["readings"][reading]["summary"]
+    return next((x["mean"] for x in lines if (x["class"], x["metric"], x["unit"]) == wanted), None)
+
+
+def averaged(results: Iterable[Result], reading: str, column: tuple[str, str, str, int]) -> float | None:
+    values = [value for one in results if (value := figure(one, reading, column)) is not None]
+    return mean(values) if values else None
+
+
+def cell(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def row_of(results: list[Result], columns: dict[str, tuple[str, str, str, int]], readings: list[str]) -> list[str]:
+    seeds = ", ".join(str(one["seed"]) for one in results)
+    cells = [
+        " / ".join(cell(averaged(results, reading, column), column[3]) for reading in readings)
+        for column in columns.values()
+    ]
+    minutes = median(one["cost"]["train_minutes"] for one in results)
+    memory = max(one["cost"]["peak_memory_mb"]["host"] for one in results)
+    return [title_of(results[0]), seeds, *cells, f"{minutes:.0f}", str(memory)]
+
+
+def table(heads: list[str], rows: Iterable[list[str]]) -> list[str]:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def made_by(results: list[Result]) -> str:
+    """Hardware, precision and commits of a suite's runs."""
+    machines = {
+        f"{x['hardware']['accelerator'] or x['hardware']['processor']}, {x['hardware']['threads']} thread(s) a run, "
+        f"{x['hardware']['precision']}, torch {x['hardware']['torch']}"
+        for x in results
+    }
+    commits = sorted({x["code"]["commit"][:8] for x in results})
+    return f"Hardware: {'; '.join(sorted(machines))}. Evaluated at commits {', '.join(commits)}."
+
+
+def order(entries: list[list[Result]], dataset: str, papers: tuple[str, ...]) -> list[str]:
+    """Our order by DSC beside each paper's, and how far they agree."""
+    ours: dict[str, float] = {}
+    for results in sorted(entries, key=lambda results: len(results[0]["settings"])):  # defaults before variants
+        value = averaged(results, "recalibrated", COLUMNS["DSC"])
+        if value is not None:
+            ours.setdefault(results[0]["method"], value)
+    lines = []
+    for paper, theirs in means(dataset, "DSC").items():
+        common = [name for name in theirs if name in ours]
+        if not paper.startswith(papers) or len(common) < 4:
+            continue
+        rho = spearmanr([theirs[name] for name in common], [ours[name] for name in common]).statistic
+        places = [rankdata([-figures[name] for name in common]) for figures in (theirs, ours)]
+        rows = sorted(zip(common, *places, strict=True), key=lambda row: row[1])
+        lines += ["", f"Order by DSC against {paper}: Spearman's ρ = {rho:.2f} over {len(common)} methods.", ""]
+        lines += table(
+            ["method", "published", "place", "obtained (re-estimated)", "place", f"moves more than {FAR}"],
+            (
+                [f"`{name}`", f"{theirs[name]:.3f}", f"{there:g}", f"{ours[name]:.3f}", f"{here:g}",
+                 "yes" if abs(there - here) > FAR else ""]
+                for name, there, here in rows
+            ),
+        )  # fmt: skip
+    return lines
+
+
+def section(name: str, results: list[Result]) -> list[str]:
+    groups: dict[str, list[Result]] = defaultdict(list)
+    for one in results:
+        groups[one["run"].partition("/")[0]].append(one)
+    entries = [sorted(group, key=lambda one: one["seed"]) for group in groups.values()]
+    nuclei = figure(results[0], "plain", OF_NUCLEI["AJI"]) is not None
+    columns = OF_NUCLEI if nuclei else COLUMNS
+    readings = list(results[0]["readings"])
+    main = next(iter(columns.values()))
+    entries.sort(key=lambda group: -(averaged(group, "recalibrated", main) or 0))
+    return [
+        f"## {name}",
+        "",
+        f"{results[0]['protocol']} {made_by(results)} Readings: {' / '.join(readings)}.",
+        "",
+        *table(
+            ["method", "seeds", *columns, "minutes", "peak memory, MB"],
+            (row_of(group, columns, readings) for group in entries),
+        ),
+        *(order(entries, *ORDERED[name]) if name in ORDERED else []),
+        "",
+    ]
+
+
+def page() -> str:
+    """RESULTS.md as it should be."""
+    suites = {
+        folder.name: [read_result(path) for path in sorted(folder.glob("*.json"))]
+        for folder in sorted((HERE / "results").iterdir())
+        if folder.is_dir()
+    }
+    lines = ["# Results", "", *(__doc__ or "").splitlines()[4:], ""]
+    for name, results in suites.items():
+        lines += section(name, results)
+    costs = json.loads((HERE / "results" / "method_step.json").read_text())
+    rows = sorted(costs["methods"].items(), key=lambda row: row[1]["times_pce"])
+    lines += [
+        "## Cost of a training step",
+        "",
+        f"{costs['what']}. {costs['hardware']}, {costs['precision']}, torch {costs['versions']['torch']}, commit "
+        f"{costs['commit'][:8]}.",
+        "",
+        *table(
+            ["method", "seconds", "times `pce`", "peak memory, MB", "times `pce`"],
+            ([f"`{name}`", *(str(row[key]) for key in ("seconds", "times_pce", "peak_mb", "times_peak_of_pce"))]
+             for name, row in rows),
+        ),
+        "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
