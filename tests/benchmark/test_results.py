@@ -12,6 +12,7 @@ from pointillist.benchmark.results import read_result, write_result
 from pointillist.benchmark.runner import run_jobs
 from pointillist.benchmark.suite import load_suite
 from pointillist.cli.benchmark import benchmark
+from pointillist.data.readers import read_label
 from pointillist.errors import DamagedFileError, InputError
 from pointillist.predict.model import load_model
 from tests.benchmark.suites import MACHINE, small_jobs, suite_file
@@ -30,7 +31,7 @@ def smoke(out):
     tally = run_jobs(jobs, None, MACHINE, record=out / "kept", say=lines.append)
     assert tally.done == tuple(jobs)
     assert [line.partition(": ")[0] for line in lines[::2]] == [f"[{n}/2] {job.title}" for n, job in enumerate(jobs, 1)]
-    assert re.search(r"DSC 0\.\d{3}, with re-estimated BatchNorm 0\.\d{3}", lines[1])
+    assert re.search(r"DSC plain 0\.\d{3}, bordered 0\.\d{3}, recalibrated 0\.\d{3}; trained", lines[1])
     return jobs
 
 
@@ -70,7 +71,7 @@ def test_results_are_kept_where_they_are_asked_for(smoke, out):
     assert kept == {job.kept_as: job.result.read_text() for job in smoke}
 
 
-@pytest.mark.parametrize("reading", ["plain", "recalibrated"])
+@pytest.mark.parametrize("reading", ["plain", "bordered", "recalibrated"])
 def test_summary_and_cases_agree(smoke, reading):
     content = read_result(smoke[0].result)["readings"][reading]
     columns, rows = content["cases"]["columns"], content["cases"]["rows"]
@@ -100,6 +101,16 @@ def test_the_two_readings_differ_in_batchnorm_statistics_alone(smoke):
     readings = read_result(smoke[0].result)["readings"]
     assert readings["plain"]["cases"]["columns"] == readings["recalibrated"]["cases"]["columns"]
     assert readings["plain"]["summary"] != readings["recalibrated"]["summary"]
+
+
+def test_the_bordered_reading_is_the_plain_one_within_the_border(smoke):
+    for case in (smoke[0].folder / "predictions" / "plain").glob("*.nii.gz"):
+        plain, bordered = (read_label(case.parents[1] / reading / case.name).array for reading in ("plain", "bordered"))
+        width = round(0.1 * len(plain))
+        assert (plain[:width] != 0).any()
+        assert (bordered[width:-width] == plain[width:-width]).all()
+        assert (bordered[:width] == 0).all()
+        assert (bordered[-width:] == 0).all()
 
 
 def test_running_again_does_nothing(smoke, out):

@@ -4,7 +4,7 @@ from pointillist.benchmark.jobs import jobs_of
 from pointillist.benchmark.suite import load_suite, shipped
 from pointillist.data.augment.recipes import augmentation_named
 from pointillist.errors import InputError
-from tests.benchmark.suites import SMALL, suite_file
+from tests.benchmark.suites import MACHINE, SMALL, suite_file
 
 
 @pytest.mark.parametrize("name", list(shipped()))
@@ -49,6 +49,7 @@ def test_the_tracks_of_the_design_are_shipped():
         ({"folds": []}, "field folds"),
         ({"seeds": [1, 1]}, "seeds repeat"),
         ({"net": "resnet9000"}, "field net"),
+        ({"methods": [{"name": "pce", "net": "resnet9000"}]}, "field methods.0.net"),
         ({"augmentation": "mixup"}, "field augmentation"),
         ({"normalisation": "zscore"}, "field normalisation"),
         ({"name": "../up"}, "field name"),
@@ -89,6 +90,24 @@ def test_what_an_entry_changes_gives_it_a_place_of_its_own(tmp_path):
     assert [job.recipe.lr for job in jobs] == [0.01, 0.01, 0.01, 0.001]
 
 
+def test_an_entry_may_have_a_network_of_its_own(tmp_path):
+    methods = ["pce", {"name": "pce", "net": "resnet50_unet"}]
+    plain, deep = jobs_of(load_suite(str(suite_file(tmp_path, methods=methods))), tmp_path)
+    assert (plain.net, deep.net) == ("unet", "resnet50_unet")
+    assert deep.plan(tmp_path, MACHINE).net == "resnet50_unet"
+    assert deep.title == "pce net=resnet50_unet, test, seed1"
+    assert plain.folder != deep.folder
+    assert plain.fingerprint != deep.fingerprint
+
+
+def test_a_trial_is_kept_apart(tmp_path):
+    suite = load_suite(str(suite_file(tmp_path)))
+    whole, trial = (jobs_of(one, tmp_path)[0] for one in (suite, suite.shortened(3)))
+    assert (whole.plan(tmp_path, MACHINE).iterations, trial.plan(tmp_path, MACHINE).iterations) == (10, 3)
+    assert trial.result.is_relative_to(tmp_path / "results" / "small-3")
+    assert whole.fingerprint != trial.fingerprint
+
+
 def test_the_recipe_of_the_suite_comes_before_that_of_the_entry(tmp_path):
     methods = ["pce", {"name": "dmpls", "recipe": {"lr": 0.03}}]
     path = suite_file(tmp_path, methods=methods, recipe={"lr": 0.02, "schedule": "constant"}, batch=None)
@@ -124,5 +143,6 @@ def test_the_fingerprint_holds_what_decides_the_result(tmp_path):
     phantoms = SMALL["dataset"]
     for change in ({"iterations": 11}, {"size": 48}, {"seeds": [2]}, {"recipe": {"lr": 1}}, {"instances": True}):
         assert fingerprint(**change) != same
+    assert fingerprint(border=0.1) != same
     assert fingerprint(dataset=phantoms | {"seed": 9}) != same
     assert fingerprint(dataset=phantoms | {"marks": {"generator": "word"}}) != same

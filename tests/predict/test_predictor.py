@@ -105,11 +105,14 @@ def test_argmax_on_the_native_grid_takes_enlarged_probabilities():
 
 @settings(max_examples=20)
 @given(batch=st.integers(2, 12), slices=st.integers(1, 9), seed=st.integers(0, 99), tiles=st.booleans())
-def test_the_batch_changes_nothing(batch, slices, seed, tiles):
+def test_the_batch_changes_nothing_but_ties(batch, slices, seed, tiles):
     image = volume((37, 41, slices), 2, seed)
     net, description = decided_unet(), described(grid="native" if tiles else "zoom0", size=24)
-    one, many = (Predictor(net, description, precision="fp32", batch=b).predict(image) for b in (1, batch))
-    assert (one.labels == many.labels).all()
+    one, many = (
+        Predictor(net, description, precision="fp32", batch=b).predict(image, probabilities=True) for b in (1, batch)
+    )
+    second, first = np.sort(one.probabilities, axis=0)[-2:]
+    assert (one.labels == many.labels)[first != second].all()  # equal in float16, 0.0005 apart at most
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

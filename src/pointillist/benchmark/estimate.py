@@ -104,7 +104,7 @@ def _seconds_a_step(job: Job, spec: TaskSpec, machine: Machine) -> float:
     torch.set_num_threads(machine.threads)
     torch.manual_seed(0)
     shape = (job.batch, job.suite.size, job.suite.size)
-    net = build_net(job.suite.net, len(spec.channels), len(spec.classes))
+    net = build_net(job.net, len(spec.channels), len(spec.classes))
     method = build_method(job.entry.name, net, spec, job.entry.settings).to(machine.device).train()
     nn.Module.to(method, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = build_optimizer(job.recipe, method.param_groups(job.recipe.lr))

@@ -101,7 +101,8 @@ class Job:
         suite = self.suite
         content = {
             "dataset": suite.dataset.model_dump(exclude_defaults=True),
-            **suite.model_dump(include={"iterations", "size", "net", "augmentation", "normalisation", "grid"}),
+            **suite.model_dump(include={"iterations", "size", "augmentation", "normalisation", "grid"}),
+            "net": self.net,
             "instances": suite.instances,
             **suite.model_dump(include={"border"}, exclude_defaults=True),  # unnamed, it leaves older results valid
             "method": self.entry.name,
@@ -117,6 +118,11 @@ class Job:
     def batch(self) -> int:
         """Images a step."""
         return self.suite.batch or self.recipe.batch
+
+    @property
+    def net(self) -> str:
+        """Name of the network."""
+        return self.entry.net or self.suite.net
 
     @property
     def steps_saved(self) -> int:
@@ -151,7 +157,7 @@ class Job:
             iterations=suite.iterations,
             size=suite.size,
             batch=self.batch,
-            net=suite.net,
+            net=self.net,
             seed=self.seed,
             **asdict(machine),
             augmentation=suite.augmentation,

@@ -49,18 +49,22 @@ class Entry(Section):
         name: of the method.
         settings: where they differ from its defaults.
         recipe: changes for this method alone, after the suite's.
+        net: name of the network, where it is not the suite's.
         tuned: which settings were chosen by looking at results, and where.
     """
 
     name: str
     settings: dict[str, Any] = Field(default_factory=dict)
     recipe: RecipeChanges = RecipeChanges()
+    net: str | None = None
     tuned: dict[str, str] = Field(default_factory=dict)
 
     @property
     def label(self) -> str:
         """The method's name, with a hash where the entry changes anything about it."""
-        changes = {"settings": self.settings, "recipe": self.recipe.model_dump(exclude_none=True)}
+        changes: dict[str, Any] = {"settings": self.settings, "recipe": self.recipe.model_dump(exclude_none=True)}
+        if self.net is not None:
+            changes["net"] = self.net
         if not any(changes.values()):
             return self.name
         return f"{self.name}-{hashlib.sha256(json.dumps(changes, sort_keys=True).encode()).hexdigest()[:8]}"
@@ -68,8 +72,9 @@ class Entry(Section):
     @property
     def title(self) -> str:
         """The method and its settings, for people."""
-        words = {**self.settings, **self.recipe.model_dump(exclude_none=True)}
-        return " ".join([self.name, *(f"{key}={value}" for key, value in words.items())])
+        words = {**self.settings, **self.recipe.model_dump(exclude_none=True), "net": self.net}
+        said = (f"{key}={value}" for key, value in words.items() if value is not None)
+        return " ".join([self.name, *said])
 
     def all_settings(self) -> dict[str, Any]:
         """Every setting of the method with the value it has here.
@@ -127,6 +132,10 @@ class Suite(Section):
     @classmethod
     def _names_alone(cls, value: Any) -> Any:
         return [{"name": one} if isinstance(one, str) else one for one in value] if isinstance(value, list) else value
+
+    def shortened(self, iterations: int) -> Suite:
+        """A trial of so many optimiser steps, under a name of its own."""
+        return self.model_copy(update={"name": f"{self.name}-{iterations}", "iterations": iterations})
 
     @property
     def places(self) -> tuple[int | None, ...]:
@@ -186,6 +195,7 @@ def _check_names(suite: Suite, path: Path) -> None:
     for place, entry in enumerate(suite.methods):
         known = _checked(entry.all_settings, f"{path}, field methods.{place}")
         _known_keys(entry.tuned, known, f"{path}, field methods.{place}.tuned")
+        _known_keys([entry.net] if entry.net else [], NETS, f"{path}, field methods.{place}.net")
     _checked(lambda: augmentation_named(suite.augmentation), f"{path}, field augmentation")
     if suite.dataset.marks is not None:
         marks = suite.dataset.marks

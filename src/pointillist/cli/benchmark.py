@@ -31,6 +31,9 @@ def benchmark(
     seeds: Annotated[
         str | None, typer.Option(help="Only these seeds, by commas.", metavar="N,…", show_default=False)
     ] = None,
+    iterations: Annotated[
+        int | None, typer.Option(min=1, help="A trial: so many optimiser steps, kept apart.", show_default=False)
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     precision: Annotated[
         Literal["auto", "32-true", "bf16-mixed"], typer.Option(help="auto: bf16 where the hardware has it.")
@@ -60,7 +63,8 @@ def benchmark(
 
     methods = only.split(",") if only else []
     wanted = {"folds": _numbers("--folds", folds), "seeds": _numbers("--seeds", seeds)}
-    jobs = jobs_of(load_suite(suite), out, methods=methods, **wanted)
+    chosen = load_suite(suite) if iterations is None else load_suite(suite).shortened(iterations)
+    jobs = jobs_of(chosen, out, methods=methods, **wanted)
     machine = _machine(device, precision, threads)
     if dry_run:
         for job in jobs:
