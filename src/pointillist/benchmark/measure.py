@@ -43,7 +43,7 @@ def measure(run: Path, plan: Plan, *, instances: bool, border: float) -> dict[st
         run: a finished run.
         plan: of the run.
         instances: whether objects are evaluated too.
-        border: share of the width that the third reading makes background at either side.
+        border: share of the columns that the third reading makes background at either end.
 
     Returns:
         ``plain``, ``bordered`` where there is a border (statistics as in ``plain``) and ``recalibrated``, each with

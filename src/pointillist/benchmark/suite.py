@@ -105,7 +105,7 @@ class Suite(Section):
         grid: how slices get their size, by name.
         recipe: changes for all methods; whatever is not named is as the method's source has it.
         instances: whether objects are evaluated too.
-        border: share of the width that a third reading makes background at either side; 0 = there is none. See
+        border: share of the columns that a third reading makes background at either end; 0 = there is none. See
             ``pointillist.predict.predictor.Predictor``.
         checkpoint_every: optimiser steps between checkpoints.
     """

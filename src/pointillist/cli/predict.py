@@ -38,9 +38,7 @@ def predict(
     ] = "network",
     border: Annotated[
         float,
-        typer.Option(
-            metavar="SHARE", help="Make background of this share of the width at the left and at the right, below 0.5."
-        ),
+        typer.Option(metavar="SHARE", help="Make background of this share of the columns at either end, below 0.5."),
     ] = 0.0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
     precision: Annotated[

@@ -61,27 +61,6 @@ class Grid:
         widest = np.flatnonzero(spacing >= spacing.max() * (1 - _LENGTH_TOLERANCE))
         return int(widest[0]) if widest.size == 1 else 2
 
-    @property
-    def lateral_axis(self) -> int:
-        """The axis within a slice that runs most nearly from the left of the body to the right; of a 2-D grid, columns.
-
-        Raises:
-            GeometryError: if slices are stacked from left to right.
-        """
-        if len(self.shape) != 3 or self.affine is None:
-            return len(self.shape) - 1
-        sideways = np.abs(self.affine[0, :3]) / np.linalg.norm(self.affine[:3, :3], axis=0)
-        axis = int(sideways.argmax())
-        if axis == self.slice_axis:
-            raise GeometryError(
-                "left and right are not within a slice",
-                where="grid of the image",
-                expected="axial or coronal slices",
-                received="sagittal slices",
-                todo="leave the border of such images as it is",
-            )
-        return axis
-
 
 @dataclass(frozen=True, eq=False)
 class Image:

@@ -38,7 +38,9 @@ class PSCV(SingleNet):
     counts they keep their ratio, and the learning rate its usual meaning. It calls classes organs, but predictions sum
     to 1 over them and points are drawn for them alone: without a point of background nothing says what background is.
     It does not say what a class that is absent from an image contributes; its map is noise. The claim that variation
-    between devices drops out holds for stretched and shifted intensities, for which it holds exactly.
+    between devices drops out holds for stretched and shifted intensities, for which it holds exactly. On Synapse all
+    its predictions have 50 of 256 columns at the left and the right made background (``--border 0.195``): of eight BTCV
+    volumes that takes 46 % of the spleen at the body's sides, and 2 % at its front and back, so the latter are meant.
 
     Args:
         net: the network.

@@ -59,18 +59,17 @@ class Found:
             entropy = torch.special.entr(answer).sum(1) / math.log(self._classes)
             self._uncertainty[place] = entropy.clamp(0, 1).cpu().numpy()
 
-    def clear_border(self, axis: int, share: float) -> None:
-        """Make background, for certain, of a share of the rows (axis 1) or columns (axis 2) at either end."""
-        length = self._labels.shape[axis]
-        width = round(share * length)
-        for end in (slice(0, width), slice(length - width, length)):
-            place = (slice(None),) * axis + (end,)
-            self._labels[place] = 0
+    def clear_border(self, share: float) -> None:
+        """Make background, for certain, of a share of the columns at either end."""
+        columns = self._labels.shape[-1]
+        width = round(share * columns)
+        for end in (slice(0, width), slice(columns - width, columns)):
+            self._labels[..., end] = 0
             if self._probabilities is not None:
-                self._probabilities[(slice(None), *place)] = 0
-                self._probabilities[(0, *place)] = 1
+                self._probabilities[..., end] = 0
+                self._probabilities[0, ..., end] = 1
             if self._uncertainty is not None:
-                self._uncertainty[place] = 0
+                self._uncertainty[..., end] = 0
 
     def prediction(self, axis: int | None) -> Prediction:
         """The finished arrays, slices along ``axis`` of the volume; None for a 2-D image."""

@@ -40,8 +40,9 @@ class Predictor:
         precision: ``fp32``, ``bf16``, or ``auto``: bfloat16 where the hardware has it.
         batch: slices or tiles a forward pass; bounds memory.
         argmax: see ``ArgmaxOn``.
-        border: share of the width of an image, at its left and at its right, that is made background whatever the
-            network says; PSCV does so on Synapse with 50 of 256 columns. Of a volume, left and right of the body.
+        border: share of the columns at either end that is made background whatever the network says; PSCV does so on
+            Synapse with 50 of 256. Columns are those of the array: in axial volumes they run from back to front. The
+            paper's "left and right" cannot be those of the body, or it would lose half of the spleen.
 
     Raises:
         InputError: if the batch is empty, or nothing is left between the borders.
@@ -69,7 +70,7 @@ class Predictor:
             raise InputError(
                 "the borders leave nothing of the image",
                 where="--border",
-                expected="a share of the width, 0 or more and below 0.5",
+                expected="a share of the columns, 0 or more and below 0.5",
                 received=border,
                 todo="give the share at one side: 50 of 256 columns are 0.195",
             )
@@ -92,7 +93,6 @@ class Predictor:
 
         Raises:
             InputError: if the image has other channels than the model, or values that its normalisation does not take.
-            GeometryError: if there are borders, and slices are stacked from left to right.
         """
         if image.channels != len(self.description.channels):
             raise InputError(
@@ -111,7 +111,7 @@ class Predictor:
         for place, labels, answer in parts:
             found.put(place, labels, answer)
         if self.border:
-            found.clear_border(_plane_axis(image.grid.lateral_axis, axis), self.border)
+            found.clear_border(self.border)
         return found.prediction(axis)
 
     def _resized(self, planes: Floats, keep: bool) -> Iterator[Part]:
@@ -138,11 +138,6 @@ class Predictor:
         for number, plane in enumerate(planes):
             for rows, answer in tiled(plane, self.description.size, self._forward, self.batch):
                 yield (slice(number, number + 1), rows), answer.argmax(0)[None], answer[None]
-
-
-def _plane_axis(axis: int, slices: int | None) -> int:
-    """Where an axis of the image stands once its slices are stacked in front; a 2-D image is the only slice."""
-    return axis + 1 if slices is None or axis < slices else axis
 
 
 def _sources(grid: GridName, size: int, native: int) -> NDArray[np.int64]:
