@@ -47,9 +47,7 @@ class Figure:
 def published() -> tuple[Figure, ...]:
     """All figures, in the order of the papers and their tables."""
     path = files("pointillist.benchmark") / "published.csv"
-    with path.open(encoding="utf-8", newline="") as lines:
-        rows = list(csv.DictReader(lines))
-    return tuple(_figure(row) for row in rows)
+    return tuple(_figure(row) for row in csv.DictReader(path.read_text("utf-8").splitlines()))
 
 
 def means(
