@@ -49,6 +49,7 @@ class Maps:
         dense: classes everywhere.
         label: a few marks.
         alike: classes, unlabelled in the same pixels of every image.
+        everywhere: a mask of all pixels.
     """
 
     z: Tensor
@@ -59,6 +60,7 @@ class Maps:
     dense: Tensor
     label: Tensor
     alike: Tensor
+    everywhere: Tensor
 
 
 class Vectors(NamedTuple):
@@ -98,12 +100,16 @@ def maps(count: int = BATCH, side: int = SIDE) -> Maps:
         coarse = torch.randn(count, channels, side // grain, side // grain, generator=generator)
         return F.interpolate(coarse, size=(side, side), mode="bilinear")
 
-    z, other = 3 * smooth(CLASSES, 8), 3 * smooth(CLASSES, 8)
+    def scores() -> Tensor:
+        noise = torch.randn(count, CLASSES, side, side, generator=generator)  # so that no two neighbours are equal
+        return 2 * smooth(CLASSES, 8) + 0.1 * noise
+
+    z, other = scores(), scores()
     dense = (z + other).argmax(1)
     unmarked = torch.rand(count, side, side, generator=generator) > 0.02
     leaves = (x.requires_grad_() for x in (z, other, z.softmax(1), other.softmax(1)))
     label, alike = dense.masked_fill(unmarked, IGNORE), dense.masked_fill(unmarked[:1], IGNORE)
-    return Maps(*leaves, smooth(1, 8).sigmoid(), dense, label, alike)
+    return Maps(*leaves, smooth(1, 8).sigmoid(), dense, label, alike, torch.ones_like(unmarked))
 
 
 def small_maps() -> Maps:
@@ -138,10 +144,6 @@ def marked_features() -> Vectors:
 def certain_consistency(x: Maps, literal: bool = False) -> Tensor:
     certain = losses.certain_pixels(x.q.detach(), SHARE, literal=literal)
     return losses.soft_consistency(x.z, x.other.detach().softmax(1), certain, literal=literal)
-
-
-def whole(x: Maps) -> Tensor:
-    return torch.ones_like(x.label, dtype=torch.bool)
 
 
 ROWS = {
@@ -237,14 +239,14 @@ ROWS = {
         maps,
         lambda x: [x.z, x.other],
         lambda x: public.mutual_consistency(x.z, x.other),
-        lambda x: losses.mutual_consistency(x.z, x.other, whole(x), literal=True),
+        lambda x: losses.mutual_consistency(x.z, x.other, x.everywhere, literal=True),
         note="the public form has no mask",
     ),
     "mutual_consistency": Row(
         maps,
         lambda x: [x.z, x.other],
         lambda x: public.mutual_probabilities(x.z, x.other),
-        lambda x: losses.mutual_consistency(x.z, x.other, whole(x)),
+        lambda x: losses.mutual_consistency(x.z, x.other, x.everywhere),
         note="the paper's equation, by library calls and without a mask; the public code compares logits",
     ),
     "pixel_cosine": Row(
@@ -305,7 +307,7 @@ ROWS = {
     ),
     "step of pclmix, mixed batch": Row(
         steps.two_decoders,
-        lambda x: list(x.method.parameters()),
+        lambda x: [*x.method.net.parameters(), *x.method.auxiliary.parameters()],
         steps.network_once_a_decoder,
         steps.encoder_once,
         note="4 × 1 × 128², U-Net and Swin decoder: the public code calls the whole network once a decoder",

@@ -7,6 +7,7 @@ from typing import Literal
 from torch import Tensor
 
 from pointillist.losses._inputs import check_mask, check_scores, full_precision
+from pointillist.losses._masks import kept, shielded
 
 
 def mutual_consistency(
@@ -46,9 +47,9 @@ def mutual_consistency(
     if reduction not in ("mean", "sum"):
         msg = f"reduction must be 'mean' or 'sum', got {reduction!r}"
         raise ValueError(msg)
-    a, b = (full_precision(z).masked_fill(~mask.unsqueeze(1), 0) for z in (first, second))
-    apart = a - b if literal else a.softmax(1) - b.softmax(1)
-    total = apart.square().sum() / first.shape[1]
+    a, b = full_precision(first), full_precision(second)
+    apart = a - b if literal else shielded(a, mask).softmax(1) - shielded(b, mask).softmax(1)
+    total = kept(apart, mask).square().sum() / first.shape[1]
     if reduction == "sum":
         return total
     return total / mask.sum().clamp(min=1)
