@@ -152,6 +152,7 @@ ROWS = {
         lambda x: [x.z],
         lambda x: public.partial_ce(x.z, x.label),
         lambda x: losses.partial_ce(x.z, x.label),
+        note="ours checks labels, counts them, and keeps NaN in unmarked pixels out of the gradient",
     ),
     "soft_ce": Row(
         maps,
@@ -234,20 +235,21 @@ ROWS = {
         lambda x: public.certain_consistency(x.z, x.other.detach(), x.q.detach(), SHARE),
         certain_consistency,
         lambda x: certain_consistency(x, literal=True),
+        note="ours keeps NaN outside the mask out of value and gradient",
     ),
     "mutual_consistency, logits": Row(
         maps,
         lambda x: [x.z, x.other],
         lambda x: public.mutual_consistency(x.z, x.other),
         lambda x: losses.mutual_consistency(x.z, x.other, x.everywhere, literal=True),
-        note="the public form has no mask",
+        note="ours takes a mask, and keeps NaN outside it out of value and gradient",
     ),
     "mutual_consistency": Row(
         maps,
         lambda x: [x.z, x.other],
         lambda x: public.mutual_probabilities(x.z, x.other),
         lambda x: losses.mutual_consistency(x.z, x.other, x.everywhere),
-        note="the paper's equation, by library calls and without a mask; the public code compares logits",
+        note="the paper's equation, by library calls; ours takes a mask, and keeps NaN outside it out of the gradient",
     ),
     "pixel_cosine": Row(
         maps,
@@ -317,7 +319,7 @@ ROWS = {
         lambda _: [],
         steps.passes_one_by_one,
         steps.passes_two_by_two,
-        note="8 passes of 4 × 1 × 128²; UA-MT's code, too, takes two copies a pass",
+        note="8 passes of 4 × 1 × 128²; on a processor two copies a pass gain nothing; UA-MT's code takes two as well",
     ),
     "refresh of scribble2label": Row(
         steps.refreshed,
