@@ -326,7 +326,7 @@ ROWS = {
         lambda _: [],
         steps.averages_image_by_image,
         steps.averages_batch_by_batch,
-        note="24 slices of 128², batches of 12; ours also writes them to disk, for a resumed run",
+        note="24 slices of 128², batches of 12; ours also writes them to disk in float16, for a resumed run",
     ),
 }
 
