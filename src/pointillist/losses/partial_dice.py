@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from pointillist.losses._inputs import check_label, check_scores, full_precision
+from pointillist.losses._masks import kept, one_hot
 from pointillist.types import IGNORE
 
 
@@ -39,10 +39,8 @@ def partial_dice(probabilities: Tensor, label: Tensor, *, smooth: float = 1e-5) 
     if not smooth > 0:
         msg = f"smooth must be positive, got {smooth}"
         raise ValueError(msg)
-    unlabelled = (label == IGNORE).unsqueeze(1)
-    p = full_precision(probabilities).masked_fill(unlabelled, 0)
-    classes = torch.arange(p.shape[1], device=label.device).view(1, -1, *[1] * (label.ndim - 1))
-    is_class = label.unsqueeze(1) == classes
+    p = kept(full_precision(probabilities), label != IGNORE)
+    is_class = one_hot(label, p.shape[1], p.dtype)
     over = [0, *range(2, p.ndim)]
     shared = (p * is_class).sum(over)
     size = p.square().sum(over) + is_class.sum(over)

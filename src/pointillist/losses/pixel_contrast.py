@@ -9,6 +9,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from pointillist.losses._inputs import full_precision
+from pointillist.losses._masks import kept
 from pointillist.types import IGNORE
 
 _PAIRS_AT_ONCE = 2**20  # anchors are taken in groups of about so many pairs with the memory
@@ -74,8 +75,8 @@ def pixel_contrast(
     if reduction not in ("mean", "sum"):
         msg = f"reduction must be 'mean' or 'sum', got {reduction!r}"
         raise ValueError(msg)
-    v = _unit(full_precision(anchors).masked_fill((label == IGNORE).unsqueeze(1), 0))
-    m = _unit(memory.detach().to(v.dtype).masked_fill((memory_label == IGNORE).unsqueeze(1), 0))
+    v = _unit(kept(full_precision(anchors), label != IGNORE))
+    m = _unit(kept(memory.detach().to(v.dtype), memory_label != IGNORE))
     total, count = _Contrast.apply(v, m, label, memory_label, tau, literal)  # type: ignore[no-untyped-call]
     if reduction == "sum":
         return total  # type: ignore[no-any-return]
@@ -99,19 +100,22 @@ class _Contrast(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         gradient, total, count = torch.zeros_like(v), v.new_zeros(()), label.new_zeros(())
         group = max(1, _PAIRS_AT_ONCE // max(1, len(m)))
-        known = memory_label != IGNORE
+        known = (memory_label != IGNORE).to(v.dtype)
+        numbers = memory_label.to(v.dtype)
         with torch.autocast(v.device.type, enabled=False):  # it would multiply matrices in half precision
             for start in range(0, len(v), group) if len(m) else ():
                 some = slice(start, start + group)
-                same = label[some, None] == memory_label
-                positive, negative = same & known, ~same & known
+                positive = _equal(label[some].to(v.dtype), numbers).mul_(known)
+                negative = known - positive
                 if literal:
                     _without_diagonal(positive, start)
-                loss, pull = _rows((v[some] @ m.T) / tau, positive, negative)
-                counts = positive.any(1) & negative.any(1) & (label[some] != IGNORE)
-                total += loss[counts].sum()
+                positives = positive.sum(1)
+                counts = (positives > 0) & (negative.sum(1) > 0) & (label[some] != IGNORE)
+                share = counts / positives.clamp(min=1)
+                loss, pull = _rows((v[some] / tau) @ m.T, positive, negative)
+                total += (loss * share).sum()
                 count += counts.sum()
-                gradient[some] = (pull * counts.unsqueeze(1)) @ m / tau
+                gradient[some] = (pull @ m) * (share / tau).unsqueeze(1)
         ctx.save_for_backward(gradient)
         ctx.mark_non_differentiable(count)
         return total, count
@@ -125,21 +129,27 @@ class _Contrast(torch.autograd.Function):
         return gradient * upstream, None, None, None, None, None
 
 
-def _rows(s: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
-    """``(n,)`` loss of each anchor, and ``(n, m)`` its derivative by the similarities s.
+def _equal(one: Tensor, other: Tensor) -> Tensor:
+    """``(n, m)`` of 1 where numbers ``(n,)`` and ``(m,)`` agree, else 0; as Booleans they take ten times as long."""
+    return one.unsqueeze(1).repeat(1, len(other)).eq_(other)
 
-    Rows without negatives or positives hold finite numbers that mean nothing.
+
+def _rows(s: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
+    """``(n,)`` sum over the positives of each anchor, and ``(n, m)`` its derivative by the similarities s.
+
+    Rows without negatives or positives hold finite numbers that mean nothing. Masks are 0 and 1: masked_fill stumbles
+    over classes that alternate.
     """
-    lowest = torch.finfo(s.dtype).min / 2
-    against = s.masked_fill(~negative, lowest).logsumexp(1, keepdim=True)
-    share = positive.to(s.dtype) / positive.sum(1, keepdim=True).clamp(min=1)
-    loss = (share * F.softplus(against - s)).sum(1)
-    lost = share * torch.sigmoid(against - s)
-    softmax = (s - against).masked_fill_(~negative, -torch.inf).exp_()
-    return loss, softmax.mul_(lost.sum(1, keepdim=True)).sub_(lost)
+    nearest = (negative - 1).mul_(torch.finfo(s.dtype).max / 4).add_(s).amax(1, keepdim=True)
+    softmax = (s - nearest).clamp_(max=0).exp_().mul_(negative)
+    total = softmax.sum(1, keepdim=True).clamp_(min=1)  # the nearest adds 1, if there is one
+    beyond = nearest + total.log() - s
+    loss = (F.softplus(beyond) * positive).sum(1)
+    lost = beyond.sigmoid_().mul_(positive)
+    return loss, softmax.mul_(lost.sum(1, keepdim=True) / total).sub_(lost)
 
 
 def _without_diagonal(positive: Tensor, first: int) -> None:
     """Take entry i from row i, in place; the rows begin with number ``first``."""
     rows = torch.arange(max(0, min(len(positive), positive.shape[1] - first)), device=positive.device)
-    positive[rows, first + rows] = False
+    positive[rows, first + rows] = 0

@@ -7,6 +7,7 @@ from typing import Literal
 from torch import Tensor
 
 from pointillist.losses._inputs import check_mask, check_scores, full_precision
+from pointillist.losses._masks import kept
 
 _TINY = 1e-12  # least squared length; a shorter vector is at right angles with every other
 
@@ -47,7 +48,7 @@ def pixel_cosine(
     a, b = full_precision(first), full_precision(second)
     if mask is not None:
         check_mask(mask, first, "mask")
-        a, b = (x.masked_fill(~mask.unsqueeze(1), 0) for x in (a, b))
+        a, b = kept(a, mask), kept(b, mask)
     lengths = a.square().sum(1).clamp(min=_TINY) * b.square().sum(1).clamp(min=_TINY)
     distance = 1 - (a * b).sum(1) * lengths.rsqrt()
     total = distance.sum() if mask is None else (distance * mask).sum()

@@ -8,6 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from pointillist.losses._inputs import check_scores, full_precision
+from pointillist.losses._masks import kept
 
 
 def soft_ce(logits: Tensor, target: Tensor, *, reduction: Literal["mean", "sum"] = "mean") -> Tensor:
@@ -41,8 +42,8 @@ def soft_ce(logits: Tensor, target: Tensor, *, reduction: Literal["mean", "sum"]
         msg = f"reduction must be 'mean' or 'sum', got {reduction!r}"
         raise ValueError(msg)
     share = full_precision(target.detach())
-    labelled = share.sum(1, keepdim=True)
-    scores = full_precision(logits).masked_fill(labelled == 0, 0)
+    labelled = share.sum(1)
+    scores = kept(full_precision(logits), labelled != 0)
     total = F.cross_entropy(scores, share.to(scores.dtype), reduction="sum")
     if reduction == "sum":
         return total

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pointillist.losses._inputs import check_mask, check_scores, full_precision
+from pointillist.losses._masks import all_bits, kept_bits
 
 
 def soft_consistency(
@@ -50,7 +51,7 @@ def soft_consistency(
         msg = f"reduction must be 'mean' or 'sum', got {reduction!r}"
         raise ValueError(msg)
     z = full_precision(logits)
-    error: Tensor = _SquaredError.apply(z, target.detach().to(z.dtype), mask.unsqueeze(1))  # type: ignore[no-untyped-call]
+    error: Tensor = _SquaredError.apply(z, target.detach().to(z.dtype), mask)  # type: ignore[no-untyped-call]
     total = error / (2 if literal else logits.shape[1])
     if reduction == "sum":
         return total
@@ -63,8 +64,8 @@ class _SquaredError(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, z: Tensor, q: Tensor, mask: Tensor) -> Tensor:
         p = z.softmax(1)
-        bits = torch.empty_like(p, dtype=torch.int64 if p.dtype == torch.float64 else torch.int32).copy_(mask).neg_()
-        apart = _kept(p - q, bits)
+        bits = all_bits(mask, p)
+        apart = kept_bits(p - q, bits)
         ctx.save_for_backward(p, apart, bits)
         return apart.square().sum()
 
@@ -73,10 +74,4 @@ class _SquaredError(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         p, apart, bits = ctx.saved_tensors
         along = (p * apart).sum(1, keepdim=True)
-        return _kept((apart - along).mul_(p).mul_(2 * gradient), bits), None, None
-
-
-def _kept(x: Tensor, bits: Tensor) -> Tensor:
-    """``x``, in place, where all bits are set, else 0, NaN or not; ``masked_fill`` takes ten times as long."""
-    x.view(bits.dtype).bitwise_and_(bits)
-    return x
+        return kept_bits((apart - along).mul_(p).mul_(2 * gradient), bits), None, None
