@@ -25,6 +25,7 @@ from pointillist.predict.cases import find_cases
 from pointillist.predict.model import load_model, save_model
 from pointillist.predict.predictor import Predictor
 from pointillist.predict.stream import predict_stream
+from pointillist.runtime.memory import keep_freed_memory
 from pointillist.train.batchnorm import recalibrate, training_images
 from pointillist.train.plan import Plan, split_of
 from pointillist.train.run import new_method
@@ -53,6 +54,7 @@ def measure(run: Path, plan: Plan, *, instances: bool, border: float) -> dict[st
         PointillistError: if a case cannot be predicted or evaluated.
     """
     torch.set_num_threads(plan.threads)
+    keep_freed_memory()
     dataset = Dataset.open(Path(plan.dataset))
     net, description = load_model(run, plan.device)
     predictions = run / "predictions"

@@ -67,8 +67,10 @@ def predict(
     from pointillist.predict.model import load_model, read_description
     from pointillist.predict.predictor import Predictor
     from pointillist.predict.stream import Output, predict_stream
+    from pointillist.runtime.memory import keep_freed_memory
 
     use_threads(threads)
+    keep_freed_memory()
     _refuse_known_cases(run, inputs, fold)
     cases = find_cases(inputs, len(read_description(run).channels), fold=fold)
     net, description = load_model(run, choose_device(device))
