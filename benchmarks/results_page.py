@@ -17,8 +17,9 @@ from typing import Any
 
 from scipy.stats import rankdata, spearmanr
 
-from pointillist.benchmark.published import means
+from pointillist.benchmark.published import table_of
 from pointillist.benchmark.results import read_result
+from pointillist.benchmark.suite import load_suite
 
 HERE = Path(__file__).parent
 PAGE = HERE / "RESULTS.md"
@@ -34,8 +35,8 @@ OF_NUCLEI = {
     "mDice, published rule": ("objects", "mdice_published", "1", 3),
     "AJI": ("objects", "aji", "1", 3),
 }
-ORDERED = {"acdc-quick": ("ACDC", ("AttenScribble", "PCLMix")), "acdc-points-quick": ("ACDC", ("PSCV",))}
 FAR = 3  # places
+LEAST = 4  # methods that make an order
 
 Result = dict[str, Any]
 
@@ -88,7 +89,7 @@ def made_by(results: list[Result]) -> str:
     return f"Hardware: {'; '.join(sorted(machines))}. Evaluated at commits {', '.join(commits)}."
 
 
-def order(entries: list[list[Result]], dataset: str, papers: tuple[str, ...]) -> list[str]:
+def order(entries: list[list[Result]], tables: tuple[str, ...]) -> list[str]:
     """Our order by DSC beside each paper's, and how far they agree."""
     ours: dict[str, float] = {}
     for results in sorted(entries, key=lambda results: len(results[0]["settings"])):  # defaults before variants
@@ -96,14 +97,15 @@ def order(entries: list[list[Result]], dataset: str, papers: tuple[str, ...]) ->
         if value is not None:
             ours.setdefault(results[0]["method"], value)
     lines = []
-    for paper, theirs in means(dataset, "DSC").items():
+    for place in tables:
+        theirs = table_of(place)
         common = [name for name in theirs if name in ours]
-        if not paper.startswith(papers) or len(common) < 4:
+        if len(common) < LEAST:
             continue
         rho = spearmanr([theirs[name] for name in common], [ours[name] for name in common]).statistic
         places = [rankdata([-figures[name] for name in common]) for figures in (theirs, ours)]
         rows = sorted(zip(common, *places, strict=True), key=lambda row: row[1])
-        lines += ["", f"Order by DSC against {paper}: Spearman's ρ = {rho:.2f} over {len(common)} methods.", ""]
+        lines += ["", f"Order by DSC against {place}: Spearman's ρ = {rho:.2f} over {len(common)} methods.", ""]
         lines += table(
             ["method", "published", "place", "obtained (re-estimated)", "place", f"moves more than {FAR}"],
             (
@@ -134,7 +136,7 @@ def section(name: str, results: list[Result]) -> list[str]:
             ["method", "seeds", *columns, "minutes", "peak memory, MB"],
             (row_of(group, columns, readings) for group in entries),
         ),
-        *(order(entries, *ORDERED[name]) if name in ORDERED else []),
+        *order(entries, load_suite(name).published),
         "",
     ]
 

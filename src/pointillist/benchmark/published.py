@@ -1,4 +1,4 @@
-"""Figures of the five papers' tables, under the names of our methods."""
+"""Figures of the five papers' tables, under the names of our methods, classes and metrics."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Literal
+
+from pointillist.evaluate.summary import ALL_CLASSES
+
+Role = Literal["proposed", "compared", "ablation", "bound"]
 
 
 @dataclass(frozen=True)
@@ -20,13 +24,14 @@ class Figure:
         dataset: as the paper names it.
         annotation: what was marked, in words.
         protocol: split, in words.
-        method: as the paper names it.
-        role: ``proposed``, ``compared``, ``ablation`` or ``bound``.
-        target: class as the paper names it; ``avg``, the mean over classes.
-        metric: ``DSC``, ``HD95`` …
+        printed: the method as the paper names it.
+        method: its name here; variants stand after a colon.
+        role: of the method in the paper.
+        cls: class by its name here; ``all classes`` for their mean.
+        metric: by its name here.
+        unit: ``1``, ``mm`` or ``voxel``.
         value: the number; fractions run from 0 to 1.
         std: its spread as printed, or None.
-        registry: the method's name here; variants stand after a colon.
     """
 
     source: str
@@ -34,13 +39,19 @@ class Figure:
     dataset: str
     annotation: str
     protocol: str
+    printed: str
     method: str
-    role: Literal["proposed", "compared", "ablation", "bound"]
-    target: str
+    role: Role
+    cls: str
     metric: str
+    unit: str
     value: float
     std: float | None
-    registry: str
+
+    @property
+    def place(self) -> str:
+        """Where it stands: ``PCLMix, table 1, ACDC``."""
+        return f"{self.source}, table {self.table}, {self.dataset}"
 
 
 @cache
@@ -50,27 +61,29 @@ def published() -> tuple[Figure, ...]:
     return tuple(_figure(row) for row in csv.DictReader(path.read_text("utf-8").splitlines()))
 
 
-def means(
-    dataset: str, metric: str, roles: Iterable[str] = ("proposed", "compared", "bound")
-) -> dict[str, dict[str, float]]:
-    """Means over classes on one dataset: what each paper's table says of each of our methods.
+def table_of(
+    place: str,
+    metric: str = "dsc",
+    *,
+    cls: str = ALL_CLASSES,
+    roles: Iterable[Role] = ("proposed", "compared", "bound"),
+) -> dict[str, float]:
+    """What a paper's table says of each of our methods.
 
     Args:
-        dataset: as the papers name it.
-        metric: as the papers name it.
+        place: as ``Figure.place``.
+        metric: by its name here.
+        cls: by its name here.
         roles: of the methods that are wanted.
-
-    Returns:
-        By ``PAPER, table N``, and by registry name.
     """
-    found: dict[str, dict[str, float]] = {}
-    for one in published():
-        if (one.dataset, one.metric, one.target) == (dataset, metric, "avg") and one.role in roles:
-            found.setdefault(f"{one.source}, table {one.table}", {})[one.registry] = one.value
-    return found
+    return {
+        one.method: one.value
+        for one in published()
+        if (one.place, one.metric, one.cls) == (place, metric, cls) and one.role in roles
+    }
 
 
 def _figure(row: dict[str, str]) -> Figure:
-    kept = {name: text for name, text in row.items() if name in Figure.__dataclass_fields__}
-    numbers = {"value": float(row["value"]), "std": float(row["std"]) if row["std"] else None}
-    return Figure(**(kept | numbers))  # type: ignore[arg-type]
+    texts = {name: text for name, text in row.items() if name not in ("class", "value", "std")}
+    std = float(row["std"]) if row["std"] else None
+    return Figure(**texts, cls=row["class"], value=float(row["value"]), std=std)  # type: ignore[arg-type]

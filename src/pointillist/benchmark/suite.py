@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
+from pointillist.benchmark.published import published
 from pointillist.benchmark.sources import Section, Source
 from pointillist.data.augment.recipes import augmentation_named
 from pointillist.data.cache.grids import GridName
@@ -108,6 +109,7 @@ class Suite(Section):
         border: share of the columns that a third reading makes background at either end; 0 = there is none. See
             ``pointillist.predict.predictor.Predictor``.
         checkpoint_every: optimiser steps between checkpoints.
+        published: tables of papers that ask the same, as ``PAPER, table N, DATASET``.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -127,6 +129,7 @@ class Suite(Section):
     instances: bool = False
     border: float = Field(default=0.0, ge=0, lt=0.5)
     checkpoint_every: Positive = 250
+    published: tuple[str, ...] = ()
 
     @field_validator("methods", mode="before")
     @classmethod
@@ -201,6 +204,7 @@ def _check_names(suite: Suite, path: Path) -> None:
         marks = suite.dataset.marks
         _checked(lambda: generator_named(marks.generator), f"{path}, field dataset.marks.generator")
     _known_keys([suite.net], NETS, f"{path}, field net")
+    _known_keys(suite.published, dict.fromkeys(one.place for one in published()), f"{path}, field published")
     twice = [label for label, count in Counter(entry.label for entry in suite.methods).items() if count > 1]
     if twice:
         raise InputError(
