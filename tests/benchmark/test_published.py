@@ -33,4 +33,4 @@ def test_ablations_are_left_out_unless_asked_for():
     assert table_of(place) == {}
     assert set(table_of(place, roles=["ablation"])) >= {"pclmix:#1 sup"}
     assert table_of("PSCV, table 2, ACDC")["pscv"] == 0.841
-    assert table_of("PSCV, table 1, Synapse", "hd95_pooled")["pscv"] == 37.38
+    assert table_of("PSCV, table 1, Synapse", "hd95_pooled", "voxel")["pscv"] == 37.38

@@ -64,6 +64,7 @@ def published() -> tuple[Figure, ...]:
 def table_of(
     place: str,
     metric: str = "dsc",
+    unit: str = "1",
     *,
     cls: str = ALL_CLASSES,
     roles: Iterable[Role] = ("proposed", "compared", "bound"),
@@ -73,13 +74,14 @@ def table_of(
     Args:
         place: as ``Figure.place``.
         metric: by its name here.
+        unit: of the metric.
         cls: by its name here.
         roles: of the methods that are wanted.
     """
     return {
         one.method: one.value
         for one in published()
-        if (one.place, one.metric, one.cls) == (place, metric, cls) and one.role in roles
+        if (one.place, one.metric, one.unit, one.cls) == (place, metric, unit, cls) and one.role in roles
     }
 
 

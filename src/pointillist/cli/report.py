@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)],
+    run: Annotated[Path, typer.Argument(help="The folder of a run, or of a benchmark.", show_default=False)],
     predictions: Annotated[
         Path | None, typer.Option(help="Its predictions, to evaluate and to show.", show_default=False)
     ] = None,
@@ -19,11 +19,20 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="Where to write the page; default: RUN/report.html.", show_default=False)
     ] = None,
+    reading: Annotated[
+        Literal["plain", "bordered", "recalibrated"], typer.Option(help="Of a benchmark: what comparisons are made on.")
+    ] = "plain",
 ) -> None:
     """Write one HTML file: curves, tables, best, median and worst case, settings, hashes, hardware.
 
     Example: pointillist report runs/gated --predictions predictions/ --dataset Dataset027_ACDC
+
+    Of a folder of `pointillist benchmark`, or of results that it recorded: published figures beside those obtained, who
+    differs from whom, cost against quality, pictures; and a CSV file of the same name with every number.
     """
+    if not (run / "run.json").is_file() and run.is_dir() and any(run.rglob("*-seed*.json")):
+        _benchmark(run, out or run / "report.html", reading)
+        return
     from dataclasses import replace
 
     from pointillist.data.dataset import Dataset
@@ -51,3 +60,17 @@ def report(
     page = out or run / "report.html"
     atomic_write_bytes(page, run_page(f"Run {run.name}", [result], cases).encode())
     typer.echo(f"Report: {page}")
+
+
+def _benchmark(folder: Path, page: Path, reading: str) -> None:
+    from pointillist.benchmark.comparison import read_suites
+    from pointillist.benchmark.long_table import long_table
+    from pointillist.benchmark.page import benchmark_page
+    from pointillist.benchmark.panels import panels
+    from pointillist.data.writers import atomic_write_bytes
+
+    suites = read_suites(folder, reading=reading)
+    cases = {name: panels(folder, name, entrants, reading) for name, entrants in suites.items()}
+    atomic_write_bytes(page, benchmark_page(suites, reading=reading, cases=cases).encode())
+    atomic_write_bytes(page.with_suffix(".csv"), long_table(suites).encode())
+    typer.echo(f"Report: {page}, {page.with_suffix('.csv').name}")

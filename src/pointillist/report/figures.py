@@ -35,6 +35,11 @@ def loss_curves(events: Sequence[dict[str, Any]]) -> str:
     axes.set(xlabel="step", ylabel="loss", ylim=(0, None))
     axes.legend(frameon=False, fontsize="small")
     axes.spines[["top", "right"]].set_visible(False)
+    return svg_of(figure)
+
+
+def svg_of(figure: Figure) -> str:
+    """A drawing as one ``<svg>`` element."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
     svg = buffer.getvalue()

@@ -1,0 +1,57 @@
+"""Drawings of a comparison, as SVG inside the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from matplotlib.figure import Figure
+
+from pointillist.benchmark.comparison import Ranks, alike
+from pointillist.report.figures import svg_of
+
+_ROW = 0.22  # inches a line of text
+
+
+def critical_difference(places: Ranks, titles: Mapping[str, str]) -> str:
+    """Mean places on a line, best first, and bars over methods that the test does not tell apart.
+
+    Args:
+        places: of the methods.
+        titles: of their labels.
+
+    Source: Demšar, JMLR 2006.
+    """
+    order = sorted(places.average, key=lambda label: places.average[label])
+    groups = alike(places)
+    figure = Figure(figsize=(7, 0.9 + _ROW * (len(order) + len(groups))), layout="constrained")
+    axes = figure.subplots()
+    for row, label in enumerate(order):
+        x = places.average[label]
+        axes.plot([x, x], [0, -row - 1], color="0.6", linewidth=0.8)
+        axes.plot(x, -row - 1, "o", color="C0", markersize=4)
+        axes.annotate(f" {titles[label]}  {x:.2f}", (x, -row - 1), va="center", fontsize=8)
+    for row, (first, last) in enumerate(groups):
+        ends = [places.average[first] - 0.04, places.average[last] + 0.04]
+        axes.plot(ends, [row + 1] * 2, color="C3", linewidth=2.5, solid_capstyle="round")
+    axes.axhline(0, color="0.3", linewidth=1)
+    axes.set(xlim=(0.8, len(order) + 0.2 + len(order) * 0.25), yticks=[])
+    axes.set_xlabel(f"mean place over {places.cases} cases; a difference of {places.critical:.2f} counts")
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    return svg_of(figure)
+
+
+def cost_and_quality(points: Mapping[str, tuple[float, float]], quality: str) -> str:
+    """Methods by what a run takes and how good it is.
+
+    Args:
+        points: minutes and quality of each method, by its title.
+        quality: what the second number is.
+    """
+    figure = Figure(figsize=(7, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for title, (minutes, value) in points.items():
+        axes.plot(minutes, value, "o", color="C0", markersize=5)
+        axes.annotate(f" {title}", (minutes, value), fontsize=8, va="center")
+    axes.set(xlabel="minutes of training", ylabel=quality, xscale="log")
+    axes.spines[["top", "right"]].set_visible(False)
+    return svg_of(figure)

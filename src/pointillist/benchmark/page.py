@@ -1,0 +1,205 @@
+"""The page of a benchmark: published against obtained, who differs from whom, cost against quality, pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from statistics import median
+from typing import Any
+
+import yaml
+from markupsafe import Markup
+from scipy.stats import spearmanr
+
+from pointillist.benchmark.comparison import Entrant, differences, ranks
+from pointillist.benchmark.figures import cost_and_quality, critical_difference
+from pointillist.benchmark.published import table_of
+from pointillist.benchmark.suite import load_suite, shipped
+from pointillist.evaluate.summary import ALL_CLASSES
+from pointillist.report.page import render
+from pointillist.report.run_page import ComparedCase
+
+READINGS = {
+    "plain": "with the BatchNorm statistics of training",
+    "bordered": "plain, with the outermost columns made background",
+    "recalibrated": "with BatchNorm statistics estimated again after training",
+}
+HEADS = {  # class, metric, unit, digits
+    "DSC": (ALL_CLASSES, "dsc", "1", 3),
+    "Dice": ("nucleus", "dsc", "1", 3),
+    "IoU": ("objects", "iou", "1", 3),
+    "mDice": ("objects", "mdice_strict", "1", 3),
+    "mDice, published rule": ("objects", "mdice_published", "1", 3),
+    "AJI": ("objects", "aji", "1", 3),
+    "HD95, voxels": (ALL_CLASSES, "hd95_pooled", "voxel", 1),
+    "HD95, mm": (ALL_CLASSES, "hd95_pooled", "mm", 1),
+    "HD95 bounded, mm": (ALL_CLASSES, "hd95_pooled_bounded", "mm", 1),
+}
+"""What a table shows of a suite, where its results have it."""
+_PAIRED = {"dsc": ("DSC", True), "hd95_pooled_bounded_mm": ("HD95 bounded, mm", False)}
+_REFERENCE = "pce"
+_LEAST = 4  # methods that make an order
+
+
+def benchmark_page(
+    suites: Mapping[str, Sequence[Entrant]],
+    *,
+    reading: str = "plain",
+    cases: Mapping[str, Sequence[ComparedCase]] | None = None,
+) -> str:
+    """The HTML page.
+
+    Args:
+        suites: methods and their results, by suite.
+        reading: that comparisons are made on; tables show all.
+        cases: pictures, by suite.
+    """
+    sections = [_section(name, entrants, reading, (cases or {}).get(name, ())) for name, entrants in suites.items()]
+    return render("benchmark.html", title="Benchmark", suites=sections, meanings=READINGS)
+
+
+def _section(name: str, entrants: Sequence[Entrant], reading: str, cases: Sequence[ComparedCase]) -> dict[str, Any]:
+    heads = {head: wanted for head, wanted in HEADS.items() if entrants[0].mean(reading, *wanted[:3]) is not None}
+    main = next(iter(heads.values()))
+    ordered = sorted(entrants, key=lambda one: -(one.mean(reading, *main[:3]) or 0))
+    tables = load_suite(name).published if name in shipped() else ()
+    return {
+        "name": name,
+        "protocol": entrants[0].results[0]["protocol"],
+        "made_by": made_by(entrants),
+        "heads": list(heads),
+        "readings": ordered[0].readings,
+        "reading": reading,
+        "rows": [_row(one, heads) for one in ordered],
+        "papers": [paper for place in tables if (paper := _beside(place, ordered, reading))],
+        "pairs": _pairs(ordered, reading),
+        "drawings": _drawings(ordered, reading, main),
+        "cases": cases,
+    }
+
+
+def made_by(entrants: Sequence[Entrant]) -> str:
+    """Seeds, folds, data, hardware and commits of a suite's runs, in a sentence each."""
+    results = [one for entrant in entrants for one in entrant.results]
+    machines = {
+        f"{x['hardware']['accelerator'] or x['hardware']['processor']} ({x['hardware']['threads']} threads a run, "
+        f"{x['hardware']['precision']}, torch {x['hardware']['torch']})"
+        for x in results
+    }
+    commits = {f"{x['code']['commit'][:8]}{'+' * x['code']['dirty']}" for x in results if x["code"]["commit"]}
+    data = {f"{x['data']['name']} {x['data']['hash'][:8]}" for x in results}
+    tuned = {f"{x['method']} {key}: {why}" for x in results for key, why in x["tuned"].items()}
+    parts = {"Data": data, "Hardware": machines, "Commits": commits, "Constants chosen by looking at results": tuned}
+    return " ".join(f"{head}: {', '.join(sorted(found))}." for head, found in parts.items() if found)
+
+
+def _row(one: Entrant, heads: Mapping[str, tuple[str, str, str, int]]) -> dict[str, Any]:
+    cells = [
+        " / ".join(_number(one.mean(reading, *wanted[:3]), wanted[3]) for reading in one.readings)
+        for wanted in heads.values()
+    ]
+    costs = [result["cost"] for result in one.results]
+    return {
+        "title": one.title,
+        "seeds": ", ".join(dict.fromkeys(str(result["seed"]) for result in one.results)),
+        "cells": cells,
+        "minutes": f"{median(cost['train_minutes'] for cost in costs):.0f}",
+        "memory": max(max(cost["peak_memory_mb"].values()) for cost in costs),
+    }
+
+
+def _beside(place: str, entrants: Sequence[Entrant], reading: str) -> dict[str, Any] | None:
+    """A paper's table and ours: only methods and classes that both have, each method with its own defaults first."""
+    mine: dict[str, Entrant] = {}
+    for one in sorted(entrants, key=lambda one: len(one.results[0]["settings"])):
+        mine.setdefault(one.method, one)
+    theirs = table_of(place)
+    shared = [name for name in theirs if name in mine]
+    if not shared:
+        return None
+    classes = [*_classes(mine[shared[0]], reading), ALL_CLASSES]
+    rows = [
+        {"title": name, "cells": [_against(place, name, mine[name], cls, reading) for cls in classes]}
+        for name in sorted(shared, key=lambda name: -theirs[name])
+    ]
+    orders = [[theirs[name] for name in shared], [mine[name].mean(reading, *HEADS["DSC"][:3]) or 0 for name in shared]]
+    rho = float(spearmanr(*orders).statistic) if len(shared) >= _LEAST else None
+    ours = _our_protocol(mine[shared[0]].results[0])
+    protocol = [(what, said, ours.get(what, "")) for what, said in _protocols().get(place, {}).items()]
+    return {"place": place, "classes": classes, "rows": rows, "rho": rho, "protocol": protocol}
+
+
+def _classes(one: Entrant, reading: str) -> list[str]:
+    lines = one.results[0]["readings"][reading]["summary"]
+    return [line["class"] for line in lines if line["metric"] == "dsc" and line["class"] != ALL_CLASSES]
+
+
+def _against(place: str, name: str, one: Entrant, cls: str, reading: str) -> str:
+    published, obtained = table_of(place, cls=cls).get(name), one.mean(reading, cls, "dsc", "1")
+    if published is None or obtained is None:
+        return "–"
+    return f"{published:.3f} · {obtained:.3f} · {obtained - published:+.3f}"
+
+
+@cache
+def _protocols() -> dict[str, dict[str, str]]:
+    text = (files("pointillist.benchmark") / "published_protocols.yaml").read_text("utf-8")
+    found: dict[str, dict[str, str]] = yaml.safe_load(text)
+    return found
+
+
+def _our_protocol(result: Mapping[str, Any]) -> dict[str, str]:
+    """What stands beside a paper's protocol, from the results file."""
+    data, training = result["data"], result["training"]
+    marks = data["source"].get("marks")
+    return {
+        "data": f"{data['name']}, {data['training_cases']} cases trained on, {data['evaluated_cases']} tested",
+        "marks": f"generator {marks['generator']}, seed {marks['seed']}" if marks else "as they come with the data",
+        "network": training["net"],
+        "image": f"{training['size']}²",
+        "iterations": f"{training['iterations']:,}",
+        "weights": "last iterate" if training["select"] == "last" else "best on held-out marks",
+        "HD95": "millimetres and voxels; undefined where one mask is empty, and counted",
+    }
+
+
+def _pairs(entrants: Sequence[Entrant], reading: str) -> list[dict[str, Any]]:
+    reference = next((one for one in entrants if one.label == _REFERENCE), entrants[-1])
+    columns = entrants[0].results[0]["readings"][reading]["cases"]["columns"]
+    titles = {one.label: one.title for one in entrants}
+    tables = []
+    for column, (what, _) in _PAIRED.items():
+        found = differences(entrants, reference, reading, column) if column in columns else []
+        rows = [
+            {
+                "title": titles[x.label],
+                "mean": f"{x.mean:+.3f}",
+                "interval": f"{x.low:+.3f} … {x.high:+.3f}",
+                "p": f"{x.p:.3f}" if x.p >= 0.001 else "< 0.001",
+            }
+            for x in found
+        ]
+        if rows:
+            cases = min(x.cases for x in found)
+            tables.append({"what": what, "reference": reference.title, "rows": rows, "cases": cases})
+    return tables
+
+
+def _drawings(entrants: Sequence[Entrant], reading: str, main: tuple[str, str, str, int]) -> list[tuple[str, Markup]]:
+    titles = {one.label: one.title for one in entrants}
+    columns = entrants[0].results[0]["readings"][reading]["cases"]["columns"]
+    drawn = []
+    for column, (what, higher) in _PAIRED.items():
+        places = ranks(entrants, reading, column, higher_is_better=higher) if column in columns else None
+        if places is not None:
+            drawn.append((f"Mean places by {what}", Markup(critical_difference(places, titles))))  # noqa: S704 - drawn
+    quality = {one.title: one.mean(reading, *main[:3]) for one in entrants}
+    minutes = {one.title: median(x["cost"]["train_minutes"] for x in one.results) for one in entrants}
+    points = {title: (minutes[title], value) for title, value in quality.items() if value is not None}
+    drawn.append(("Cost and quality", Markup(cost_and_quality(points, "Dice"))))  # noqa: S704 - drawn by matplotlib
+    return drawn
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
