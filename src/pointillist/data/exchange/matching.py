@@ -86,8 +86,8 @@ def find_files(
                 raise _stranger(file, known)
     if not found:
         raise _nothing(paths, strangers, form, known)
-    notes = (f"{len(strangers)} files belong to no training case (left out), for example {strangers[0]}",)
-    return sorted(found, key=lambda one: (one.case.id, one.path)), notes if strangers else ()
+    notes = [f"{len(strangers)} files belong to no training case (left out), for example {one}" for one in strangers]
+    return sorted(found, key=lambda one: (one.case.id, one.path)), tuple(notes[:1])
 
 
 def _format_of(path: Path, form: Format | None) -> Format | None:
