@@ -54,6 +54,10 @@ def import_marks(
         typer.Option(help="Value of what nobody marked in label images; default: 0.", show_default=False),
     ] = None,
     axes: Axes = "ijk",
+    header_rule: Annotated[
+        Literal["auto", "pixdim", "affine"],
+        typer.Option(help="Which side of a contradictory NIfTI header to believe."),
+    ] = "auto",
     author: Annotated[
         str | None, typer.Option(help="Noted in the marks; default: the program.", show_default=False)
     ] = None,
@@ -76,6 +80,7 @@ def import_marks(
         width_px=width_px,
         unlabelled=unlabelled,
         axes=axes,
+        header_rule=header_rule,
         author=author,
         replace=replace,
     )

@@ -17,6 +17,8 @@ from pointillist.errors import DatasetError, GeometryError, LabelError
 from pointillist.geometry.strokes import rasterise
 from pointillist.types import IGNORE, LabelMap, Stroke
 
+_OFF_THE_GRID = 0.3183  # halves, quarters and other coordinates that people have lie far from a border of two cells
+
 
 @dataclass(frozen=True, eq=False)
 class Marked:
@@ -96,7 +98,18 @@ def write_marked(dataset: Dataset, case: Case, marked: Marked) -> LabelMap:
 
     Returns:
         ``(*s)`` the labels that training sees.
+
+    Raises:
+        DatasetError: if the case is held out: such cases have no marks.
     """
+    if case.sparse is None:
+        raise DatasetError(
+            "a held-out case has no marks",
+            where=f"{dataset.root}, case {case.id}",
+            expected="a case of imagesTr",
+            received="a case of imagesTs",
+            todo="mark training cases",
+        )
     grid, axis = marked.image.grid, marked.slice_axis
     nothing = np.full(grid.shape, IGNORE, dtype=np.uint8)
     onto = nothing if marked.base is None else marked.base
@@ -106,14 +119,6 @@ def write_marked(dataset: Dataset, case: Case, marked: Marked) -> LabelMap:
         write_label(case.base, labels_to_disk(marked.base, dataset.spec), grid)
     else:
         case.base.unlink(missing_ok=True)
-    if case.sparse is None:
-        raise DatasetError(
-            "a held-out case has no marks",
-            where=f"{dataset.root}, case {case.id}",
-            expected="a case of imagesTr",
-            received="a case of imagesTs",
-            todo="mark training cases",
-        )
     write_label(case.sparse, labels_to_disk(labels, dataset.spec), grid)
     return labels
 
@@ -122,15 +127,17 @@ def add_strokes(old: Sequence[Stroke], new: Sequence[Stroke]) -> tuple[tuple[Str
     """Strokes and, after them, new ones that are not among them yet.
 
     Returns:
-        All strokes, and how many new ones were there already: the same class, vertices and width.
+        All strokes, and how many new ones were there already: the same class, width, and vertices to a hundredth of a
+        pixel, since files round coordinates. What is twice among the new ones stays: later marks lie over earlier ones.
     """
     seen = {_key(stroke) for stroke in old}
     added = [stroke for stroke in new if _key(stroke) not in seen]
     return (*old, *added), len(new) - len(added)
 
 
-def _key(stroke: Stroke) -> tuple[int, float, bytes, tuple[int, ...]]:
-    return stroke.cls, stroke.width_px, stroke.points.tobytes(), stroke.points.shape
+def _key(stroke: Stroke) -> tuple[int, float, bytes]:
+    cells = np.floor(stroke.points * 100 + _OFF_THE_GRID).astype(np.int64)
+    return stroke.cls, stroke.width_px, cells.tobytes()
 
 
 def _slice_axis(grid: Grid) -> int | None:

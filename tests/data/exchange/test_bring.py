@@ -295,3 +295,16 @@ def test_a_line_through_slices_is_refused(volumes, tmp_path):
 def test_2d_marks_do_not_go_on_volumes(volumes, tmp_path):
     with pytest.raises(GeometryError, match="does not fit"):
         bring_marks(volumes, [geojson(tmp_path / "scan.geojson", feature("Point", [1, 1]))])
+
+
+def test_a_contradictory_header_asks_for_a_rule(volumes, labels_of, tmp_path):
+    image = nib.load(volumes.case("scan").images[0])
+    painted = np.zeros(image.shape, np.uint8)
+    painted[2, 8, 1] = 1
+    raw = bytearray(nib.Nifti1Image(painted, image.affine).to_bytes())
+    raw[88:92] = np.float32(3.0).tobytes()  # pixdim[3]; the affine says 1.5
+    (tmp_path / "scan.nii").write_bytes(raw)
+    with pytest.raises(GeometryError, match="contradicts itself"):
+        bring_marks(volumes, [tmp_path / "scan.nii"])
+    bring_marks(volumes, [tmp_path / "scan.nii"], BringOptions(header_rule="affine"))
+    assert (labels_of(volumes, "scan") == 1).sum() == 1

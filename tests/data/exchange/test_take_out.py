@@ -90,14 +90,12 @@ stroke = st.builds(
 def test_no_vertex_moves(pictures, tmp_path, strokes, form):
     marked(pictures, "slide1", strokes)
     _, _, before, now, after = came_back(pictures, tmp_path, "slide1", form)
-    unique = {(one.cls, one.points.tobytes()) for one in strokes}
     tolerance = 0 if form == "imagej" else 1e-9  # half a pixel is added and taken away
-    assert len(now.strokes) == len(unique)
-    if len(unique) == len(strokes):
-        for one, other in zip(strokes, now.strokes, strict=True):
-            np.testing.assert_allclose(other.points, one.points, atol=tolerance)
-        if form == "imagej":
-            assert (after == before).all()
+    for one, other in zip(strokes, now.strokes, strict=True):
+        assert one.cls == other.cls
+        np.testing.assert_allclose(other.points, one.points, atol=tolerance)
+    if form == "imagej":
+        assert (after == before).all()
 
 
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -216,3 +214,15 @@ def test_an_order_that_napari_loses_is_said(pictures, tmp_path):
     assert any("order" in note for note in take_out_marks(pictures, tmp_path / "a", "napari").notes)
     marked(pictures, "slide1", over[::-1])
     assert not any("order" in note for note in take_out_marks(pictures, tmp_path / "b", "napari").notes)
+
+
+@pytest.mark.parametrize("form", ["qupath", "imagej", "napari"])
+def test_what_was_written_is_known_when_it_comes_back(pictures, tmp_path, form):
+    """Files round: 0.1 + 0.5 - 0.5 is not 0.1, and ImageJ has 32 bits."""
+    rng = np.random.default_rng(3)
+    strokes = [Stroke(int(rng.integers(3)), rng.random((int(rng.integers(1, 5)), 2)) * 11) for _ in range(40)]
+    strokes += [Stroke(1, np.array([[0.1, 0.125], [5.5, 7.25]]))]
+    marked(pictures, "slide1", strokes)
+    take_out_marks(pictures, tmp_path / "o", form)
+    assert bring_marks(pictures, [tmp_path / "o"]).notes == ("slide1: 41 strokes were there already",)
+    assert len(read_marked(pictures, pictures.case("slide1")).strokes) == 41

@@ -20,6 +20,7 @@ from pointillist.data.formats.drawn import Drawn
 from pointillist.data.formats.imagej import read_imagej
 from pointillist.data.formats.napari import decode_napari
 from pointillist.data.formats.qupath import decode_qupath
+from pointillist.data.image import HeaderRule
 from pointillist.data.marked import Marked, add_strokes, read_marked, write_marked
 from pointillist.types import IGNORE, Floats, Stroke
 
@@ -38,6 +39,7 @@ class BringOptions:
         width_px: of points and lines whose file states none.
         unlabelled: value of what nobody marked in label images; None: 0.
         axes: order of a volume's coordinates in napari's files.
+        header_rule: which side of a contradictory NIfTI header to believe.
         author: noted in strokes; None: the program.
         replace: whether the marks that the cases have give way.
     """
@@ -49,6 +51,7 @@ class BringOptions:
     width_px: float = 1.0
     unlabelled: int | None = None
     axes: AxisOrder = "ijk"
+    header_rule: HeaderRule = "auto"
     author: str | None = None
     replace: bool = False
 
@@ -135,7 +138,7 @@ def _marked(
     strokes: list[Stroke] = []
     for file in files:
         if file.format in ("labels", "nrrd"):
-            labels = read_labels(file.path, before.image, classes, options.unlabelled)
+            labels = read_labels(file.path, before.image, classes, options.unlabelled, options.header_rule)
             base = np.where(labels == IGNORE, base, labels)
             tally.kinds["labels"] += 1
             tally.classes.update(classes.classes[cls] for cls in np.unique(labels[labels != IGNORE]))

@@ -10,7 +10,7 @@ import numpy as np
 from pointillist.data.compressed import read_bytes
 from pointillist.data.exchange.class_map import ClassMap
 from pointillist.data.formats.nrrd import decode_nrrd
-from pointillist.data.image import Image, same_grid
+from pointillist.data.image import HeaderRule, Image, same_grid
 from pointillist.data.readers import read_label
 from pointillist.errors import GeometryError, LabelError
 from pointillist.types import IGNORE, LabelMap
@@ -36,7 +36,9 @@ def to_values(labels: LabelMap, classes: int) -> LabelMap:
     return values
 
 
-def read_labels(path: Path, like: Image, classes: ClassMap, unlabelled: int | None) -> LabelMap:
+def read_labels(
+    path: Path, like: Image, classes: ClassMap, unlabelled: int | None, header_rule: HeaderRule = "auto"
+) -> LabelMap:
     """A label image as class indices, IGNORE where nobody marked.
 
     Args:
@@ -44,12 +46,17 @@ def read_labels(path: Path, like: Image, classes: ClassMap, unlabelled: int | No
         like: the image it must lie on.
         classes: names, or values, to classes.
         unlabelled: the value of what nobody marked; None: 0.
+        header_rule: which side of a contradictory NIfTI header to believe.
 
     Raises:
         GeometryError: if it lies on another grid, or elsewhere in space.
         LabelError: if a value is no class, or it is not clear what is marked.
     """
-    image, names = decode_nrrd(read_bytes(path), path) if path.suffix.lower() == ".nrrd" else (read_label(path), {})
+    names: dict[int, str] = {}
+    if path.suffix.lower() == ".nrrd":
+        image, names = decode_nrrd(read_bytes(path), path)
+    else:
+        image = read_label(path, header_rule=header_rule)
     _check_grid(like, image)
     values = image.array
     background = len(classes.classes)
