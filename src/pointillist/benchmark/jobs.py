@@ -104,7 +104,8 @@ class Job:
             **suite.model_dump(include={"iterations", "size", "augmentation", "normalisation", "grid"}),
             "net": self.net,
             "instances": suite.instances,
-            **suite.model_dump(include={"border"}, exclude_defaults=True),  # unnamed, it leaves older results valid
+            # as they are by default, these go unnamed, and older results stay valid
+            **suite.model_dump(include={"border", "select", "keep"}, exclude_defaults=True),
             "method": self.entry.name,
             "settings": self.entry.all_settings(),
             "recipe": asdict(self.recipe),
@@ -165,6 +166,9 @@ class Job:
             grid=suite.grid,
             recipe=self.recipe,
             checkpoint_every=suite.checkpoint_every,
+            select=suite.select,
+            keep=suite.keep,
+            **({"validate_every": suite.iterations // suite.keep} if suite.keep else {}),
         )
 
     def check_unchanged(self) -> None:

@@ -25,10 +25,11 @@ from pointillist.predict.cases import find_cases
 from pointillist.predict.model import load_model, save_model
 from pointillist.predict.predictor import Predictor
 from pointillist.predict.stream import predict_stream
+from pointillist.runtime.events import read_events
 from pointillist.runtime.memory import keep_freed_memory
 from pointillist.train.batchnorm import recalibrate, training_images
 from pointillist.train.plan import Plan, split_of
-from pointillist.train.run import new_method
+from pointillist.train.run import KEPT, new_method
 
 _DIGITS = 6
 _OF_CLASSES = ("dsc", "hd95_pooled", "hd95_pooled_bounded")
@@ -68,6 +69,24 @@ def measure(run: Path, plan: Plan, *, instances: bool, border: float) -> dict[st
     description = save_model(run / "recalibrated", net, description.model_copy(update={"provenance": provenance}))
     recalibrated = Predictor(net, description, precision="fp32")
     return readings | {"recalibrated": _reading(recalibrated, predictions / "recalibrated", plan, dataset, instances)}
+
+
+def measure_kept(run: Path, plan: Plan) -> list[dict[str, Any]]:
+    """Evaluate the models that a run kept on the way, each as it was trained.
+
+    Returns:
+        Of each, in order: ``step``, ``partial_ce`` on the held-out marks (None where none were held out), and
+        ``summary`` of the cases that training never saw.
+    """
+    events = [event for event in read_events(run / "events.jsonl") if event["event"] == "validation"]
+    marks = {event["step"]: event["partial_ce"] for event in events}
+    dataset, found = Dataset.open(Path(plan.dataset)), []
+    for folder in sorted((run / KEPT).glob("step_*")):
+        predictor = Predictor(*load_model(folder, plan.device), precision="fp32")
+        reading = _reading(predictor, run / "predictions" / folder.name, plan, dataset, instances=False)
+        step = int(folder.name.removeprefix("step_"))
+        found.append({"step": step, "partial_ce": marks.get(step), "summary": reading["summary"]})
+    return found
 
 
 def cache_of(plan: Plan, dataset: Dataset) -> SliceCache:

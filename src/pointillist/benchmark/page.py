@@ -15,6 +15,7 @@ from scipy.stats import spearmanr
 from pointillist.benchmark.comparison import Entrant, differences, ranks
 from pointillist.benchmark.figures import cost_and_quality, critical_difference
 from pointillist.benchmark.published import table_of
+from pointillist.benchmark.selection import LAST, MARGIN, MARKS, TEST, by_rule, share_within
 from pointillist.benchmark.suite import load_suite, shipped
 from pointillist.evaluate.summary import ALL_CLASSES
 from pointillist.report.page import render
@@ -73,6 +74,7 @@ def _section(name: str, entrants: Sequence[Entrant], reading: str, cases: Sequen
         "reading": reading,
         "rows": [_row(one, heads) for one in ordered],
         "papers": [paper for place in tables if (paper := _beside(place, ordered, reading))],
+        "selection": _selection(ordered),
         "pairs": _pairs(ordered, reading),
         "drawings": _drawings(ordered, reading, main),
         "cases": cases,
@@ -161,6 +163,25 @@ def _our_protocol(result: Mapping[str, Any]) -> dict[str, str]:
         "iterations": f"{training['iterations']:,}",
         "weights": "last iterate" if training["select"] == "last" else "best on held-out marks",
         "HD95": "millimetres and voxels; undefined where one mask is empty, and counted",
+    }
+
+
+def _selection(entrants: Sequence[Entrant]) -> dict[str, Any] | None:
+    """Which models the rules of selection take, run by run; None where runs kept no models."""
+    runs = [
+        (f"{one.title}, fold {result['fold']}, seed {result['seed']}", scores)
+        for one in entrants
+        for result in one.results
+        if (scores := by_rule(result))
+    ]
+    if not runs:
+        return None
+    shares = {rule: share_within([scores for _, scores in runs], rule) for rule in (LAST, MARKS)}
+    return {
+        "rules": [LAST, MARKS, TEST],
+        "rows": [(title, [_number(scores.get(rule), 3) for rule in (LAST, MARKS, TEST)]) for title, scores in runs],
+        "within": [f"{rule}: {share:.0%}" for rule, share in shares.items() if share is not None],
+        "margin": MARGIN,
     }
 
 

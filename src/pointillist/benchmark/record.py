@@ -17,7 +17,13 @@ from pointillist.train.plan import Plan, split_of
 
 
 def result_of(
-    job: Job, plan: Plan, readings: dict[str, Any], *, evaluation_minutes: float, peak_memory_mb: dict[str, int]
+    job: Job,
+    plan: Plan,
+    readings: dict[str, Any],
+    kept: list[dict[str, Any]],
+    *,
+    evaluation_minutes: float,
+    peak_memory_mb: dict[str, int],
 ) -> dict[str, Any]:
     """What is written of a finished run; no path of this machine is in it.
 
@@ -25,6 +31,7 @@ def result_of(
         job: the run.
         plan: that it was trained by.
         readings: from ``pointillist.benchmark.measure.measure``.
+        kept: from ``pointillist.benchmark.measure.measure_kept``.
         evaluation_minutes: that both readings took.
         peak_memory_mb: the most that the last process held.
     """
@@ -64,6 +71,7 @@ def result_of(
         "cost": cost_of(read_events(job.folder / "events.jsonl"))
         | {"evaluation_minutes": round(evaluation_minutes, 3), "peak_memory_mb": peak_memory_mb},
         "readings": readings,
+        **({"kept": kept} if kept else {}),
     }
 
 

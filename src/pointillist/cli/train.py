@@ -38,6 +38,7 @@ def train(
     select: Annotated[
         Literal["last", "marks"], typer.Option(help="Keep the last iterate, or the best on held-out marks.")
     ] = "last",
+    keep: Annotated[int, typer.Option(min=0, help="Also keep so many models on the way, in RUN/kept.")] = 0,
     recalibrate_bn: Annotated[
         bool, typer.Option("--recalibrate-bn", help="Re-estimate BatchNorm statistics before saving.")
     ] = False,
@@ -90,6 +91,7 @@ def train(
                 precision=best_precision(where) if precision == "auto" else precision,
                 threads=threads or idle_threads(),
                 select=select,
+                keep=keep,
                 recalibrate_bn=recalibrate_bn,
                 augmentation=augmentation,
                 normalisation=normalisation,

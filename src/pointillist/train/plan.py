@@ -51,6 +51,7 @@ class Plan:
         recipe: how the method is optimised.
         checkpoint_every: optimiser steps between checkpoints.
         validate_every: optimiser steps between validations on held-out marks.
+        keep: how many models are kept on the way, at even distances and the last iterate among them.
     """
 
     dataset: str
@@ -74,6 +75,7 @@ class Plan:
     recipe: Recipe = field(default_factory=Recipe)
     checkpoint_every: int = 500
     validate_every: int = 250
+    keep: int = 0
 
     def __post_init__(self) -> None:
         for name in ("iterations", "batch", "threads", "checkpoint_every", "validate_every"):
@@ -85,6 +87,19 @@ class Plan:
                     received=getattr(self, name),
                     todo="give a larger number",
                 )
+        if not 0 <= self.keep <= self.iterations:
+            raise InputError(
+                "so many models cannot be kept",
+                where="--keep",
+                expected=f"0 … {self.iterations}, the iterations",
+                received=self.keep,
+                todo="keep fewer",
+            )
+
+    @property
+    def kept_steps(self) -> frozenset[int]:
+        """After which optimiser steps the model is kept."""
+        return frozenset(round(number * self.iterations / self.keep) for number in range(1, self.keep + 1))
 
 
 def write_plan(run: Path, plan: Plan, details: dict[str, Any]) -> None:
