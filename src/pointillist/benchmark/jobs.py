@@ -168,7 +168,7 @@ class Job:
             checkpoint_every=suite.checkpoint_every,
             select=suite.select,
             keep=suite.keep,
-            **({"validate_every": suite.iterations // suite.keep} if suite.keep else {}),
+            validate_every=suite.iterations // suite.keep if suite.keep else Plan.validate_every,
         )
 
     def check_unchanged(self) -> None:
