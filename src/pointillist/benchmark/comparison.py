@@ -188,11 +188,9 @@ def alike(places: Ranks) -> list[tuple[str, str]]:
 
 def _entrant(label: str, results: Iterable[dict[str, Any]]) -> Entrant:
     ordered = sorted(results, key=lambda one: (one["fold"] or 0, one["seed"]))
-    return Entrant(label, " ".join([ordered[0]["method"], *_changes(ordered[0])]), tuple(ordered))
-
-
-def _changes(result: dict[str, Any]) -> list[str]:
-    return [f"{name}={value}" for name, value in result["settings"].items()]
+    first = ordered[0]
+    settings = (f"{name}={value}" for name, value in first["settings"].items())  # the title of files that have none
+    return Entrant(label, first.get("title") or " ".join([first["method"], *settings]), tuple(ordered))
 
 
 def _difference(label: str, apart: Floats) -> Difference:

@@ -106,6 +106,7 @@ class Job:
             "instances": suite.instances,
             # as they are by default, these go unnamed, and older results stay valid
             **suite.model_dump(include={"border", "select", "keep"}, exclude_defaults=True),
+            **self.entry.model_dump(include={"groups"}, exclude_defaults=True),
             "method": self.entry.name,
             "settings": self.entry.all_settings(),
             "recipe": asdict(self.recipe),
@@ -155,6 +156,7 @@ class Job:
             method=self.entry.name,
             settings=self.entry.settings,
             fold=self.fold,
+            groups=self.entry.groups,
             iterations=suite.iterations,
             size=suite.size,
             batch=self.batch,

@@ -13,7 +13,8 @@ from markupsafe import Markup
 from scipy.stats import spearmanr
 
 from pointillist.benchmark.comparison import Entrant, differences, ranks
-from pointillist.benchmark.figures import cost_and_quality, critical_difference
+from pointillist.benchmark.figures import cost_and_quality, critical_difference, learning
+from pointillist.benchmark.learning import AHEAD, learning_curves
 from pointillist.benchmark.published import table_of
 from pointillist.benchmark.selection import LAST, MARGIN, MARKS, TEST, by_rule, share_within
 from pointillist.benchmark.suite import load_suite, shipped
@@ -75,6 +76,7 @@ def _section(name: str, entrants: Sequence[Entrant], reading: str, cases: Sequen
         "rows": [_row(one, heads) for one in ordered],
         "papers": [paper for place in tables if (paper := _beside(place, ordered, reading))],
         "selection": _selection(ordered),
+        "learning": _learning(ordered, reading),
         "pairs": _pairs(ordered, reading),
         "drawings": _drawings(ordered, reading, main),
         "cases": cases,
@@ -183,6 +185,15 @@ def _selection(entrants: Sequence[Entrant]) -> dict[str, Any] | None:
         "within": [f"{rule}: {share:.0%}" for rule, share in shares.items() if share is not None],
         "margin": MARGIN,
     }
+
+
+def _learning(entrants: Sequence[Entrant], reading: str) -> dict[str, Any] | None:
+    """Learning curves, and what the next patients promise; None where all runs learned from the same number."""
+    curves = learning_curves(entrants, reading)
+    if not curves:
+        return None
+    rows = [(x.title, x.groups[-1], f"{x.gain:+.3f}", f"{x.low:+.3f} … {x.high:+.3f}") for x in curves]
+    return {"drawing": Markup(learning(curves)), "rows": rows, "ahead": AHEAD}  # noqa: S704 - drawn by matplotlib
 
 
 def _pairs(entrants: Sequence[Entrant], reading: str) -> list[dict[str, Any]]:

@@ -51,6 +51,7 @@ class Entry(Section):
         settings: where they differ from its defaults.
         recipe: changes for this method alone, after the suite's.
         net: name of the network, where it is not the suite's.
+        groups: patients or slides that are trained on, drawn by the seed; None takes all.
         tuned: which settings were chosen by looking at results, and where.
     """
 
@@ -58,14 +59,14 @@ class Entry(Section):
     settings: dict[str, Any] = Field(default_factory=dict)
     recipe: RecipeChanges = RecipeChanges()
     net: str | None = None
+    groups: int | None = Field(default=None, ge=1)
     tuned: dict[str, str] = Field(default_factory=dict)
 
     @property
     def label(self) -> str:
         """The method's name, with a hash where the entry changes anything about it."""
         changes: dict[str, Any] = {"settings": self.settings, "recipe": self.recipe.model_dump(exclude_none=True)}
-        if self.net is not None:
-            changes["net"] = self.net
+        changes |= self._others()
         if not any(changes.values()):
             return self.name
         return f"{self.name}-{hashlib.sha256(json.dumps(changes, sort_keys=True).encode()).hexdigest()[:8]}"
@@ -73,9 +74,11 @@ class Entry(Section):
     @property
     def title(self) -> str:
         """The method and its settings, for people."""
-        words = {**self.settings, **self.recipe.model_dump(exclude_none=True), "net": self.net}
-        said = (f"{key}={value}" for key, value in words.items() if value is not None)
-        return " ".join([self.name, *said])
+        words = {**self.settings, **self.recipe.model_dump(exclude_none=True), **self._others()}
+        return " ".join([self.name, *(f"{key}={value}" for key, value in words.items())])
+
+    def _others(self) -> dict[str, Any]:
+        return self.model_dump(include={"net", "groups"}, exclude_none=True)
 
     def all_settings(self) -> dict[str, Any]:
         """Every setting of the method with the value it has here.

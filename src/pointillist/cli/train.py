@@ -22,6 +22,9 @@ def train(
     fold: Annotated[
         int | None, typer.Option(min=1, help="Hold out this fold; 1 is the papers' first.", show_default=False)
     ] = None,
+    groups: Annotated[
+        int | None, typer.Option(min=1, help="Learn from so many patients or slides alone.", show_default=False)
+    ] = None,
     iterations: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 1500,
     size: Annotated[int, typer.Option(min=16, help="Rows and columns of a training image.")] = 128,
     batch: Annotated[int | None, typer.Option(min=1, help="Images a step; default: the method's.")] = None,
@@ -81,6 +84,7 @@ def train(
                 method=method,
                 settings=_pairs(settings or []),
                 fold=fold,
+                groups=groups,
                 iterations=iterations,
                 size=size,
                 batch=batch or recipe.batch,

@@ -16,7 +16,7 @@ from pointillist.data.cache.grids import GridName
 from pointillist.data.cache.normalise import NormalisationName
 from pointillist.data.compressed import read_bytes
 from pointillist.data.dataset import Dataset
-from pointillist.data.split import Split, held_out
+from pointillist.data.split import Split, drawn_groups, held_out
 from pointillist.data.writers import write_json
 from pointillist.errors import InputError
 from pointillist.methods import Recipe
@@ -34,6 +34,7 @@ class Plan:
         method: name of the method.
         settings: of the method, where they differ from its defaults.
         fold: counted from 1 as in the papers; None trains on every training case.
+        groups: patients or slides that are trained on, drawn by the seed, fewer among more; None takes all.
         iterations: optimiser steps.
         size: rows and columns of a training image.
         batch: images a step.
@@ -58,6 +59,7 @@ class Plan:
     method: str
     settings: dict[str, Any] = field(default_factory=dict)
     fold: int | None = None
+    groups: int | None = None
     iterations: int = 1500
     size: int = 128
     batch: int = 12
@@ -178,9 +180,12 @@ def split_of(plan: Plan, dataset: Dataset, *, hold_out: bool) -> tuple[Split, tu
             received=f"none in fold {plan.fold}" if plan.fold else "none",
             todo="choose another fold, or import the dataset anew",
         )
+    groups = {case.id: case.group for case in dataset.training if case.id in set(fold.train)}
+    if plan.groups is not None:
+        fold = replace(fold, train=drawn_groups(groups, plan.groups, plan.seed))
+        groups = {case: groups[case] for case in fold.train}
     if not hold_out:
         return fold, ()
-    groups = {case.id: case.group for case in dataset.training if case.id in set(fold.train)}
     selection = held_out(groups, _SELECTION_SHARE, plan.seed)
     return replace(fold, train=selection.train), selection.val
 
