@@ -131,8 +131,8 @@ class ResNetUNet(SegmentationNet):
         ValueError: if an image is too small or has other channels.
 
     Source: PCLMix ``network/unet_tf.py``, which takes encoder and decoder from segmentation-models-pytorch; He et al.,
-    CVPR 2016, with a bottleneck's stride in its 3×3 convolution. ScribbleCont ``model/`` has 34 layers, the same decoder with
-    nearest upsampling, and a 1×1 output convolution.
+    CVPR 2016, with a bottleneck's stride in its 3×3 convolution. ScribbleCont ``model/`` has 34
+    layers, the same decoder with nearest upsampling, and a 1×1 output convolution.
     """
 
     strides = (1, 2, 4, 8, 16, 32)
