@@ -38,6 +38,7 @@ ADDS_TO_PCE = {
     "normalized_cut": "weight",
     "peng": "weight",
     "pscv": "lambda_cv mu",
+    "s2l_contrast": "weight lambda_1 lambda_2",
     "scribble2label": "weight",
     "total_variation": "weight",
     "uamt": "weight",
@@ -45,6 +46,7 @@ ADDS_TO_PCE = {
 }
 SHORT_RUNS = {  # for what the published settings do not reach in a few steps
     "pclmix": {"stride": 2, "threshold": 1.0},
+    "s2l_contrast": {"threshold": 0.3},
     "scribble2label": {"threshold": 0.3},
 }
 
