@@ -67,10 +67,15 @@ def splitting_step(u: Tensor, g: Tensor, pull: Tensor, tau: float, smoothing: fl
     """
     conducts = g / _steepness(u, smoothing)
     known = u - tau * pull
-    # lines along the first axis, so that a position of all lines lies together in memory
-    rows = _diffuse(2 * tau * conducts.movedim(1, 0)[:-1].contiguous(), known.movedim(1, 0).contiguous())
-    columns = _diffuse(2 * tau * conducts.movedim(2, 0)[:-1].contiguous(), known.movedim(2, 0).contiguous())
-    return (rows.movedim(0, 1) + columns.movedim(0, 2)) / 2
+    rows, columns = (_along(axis, 2 * tau * conducts, known) for axis in (1, 2))
+    return (rows + columns) / 2
+
+
+def _along(axis: int, weights: Tensor, known: Tensor) -> Tensor:
+    """The diffusion of all lines along an axis; a position of all lines lies together in memory."""
+    whole = torch.contiguous_format
+    first = known.movedim(axis, 0).clone(memory_format=whole)  # a copy: it is overwritten
+    return _diffuse(weights.movedim(axis, 0)[:-1].clone(memory_format=whole), first).movedim(0, axis)
 
 
 def _steepness(u: Tensor, smoothing: float) -> Tensor:
