@@ -108,6 +108,7 @@ class Suite(Section):
         border: share of the columns that a third reading makes background at either end; 0 = there is none. See
             ``pointillist.predict.predictor.Predictor``.
         checkpoint_every: optimiser steps between checkpoints.
+        validate_every: optimiser steps between validations on held-out marks, for methods that ask for them.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -127,6 +128,7 @@ class Suite(Section):
     instances: bool = False
     border: float = Field(default=0.0, ge=0, lt=0.5)
     checkpoint_every: Positive = 250
+    validate_every: Positive = 250
 
     @field_validator("methods", mode="before")
     @classmethod

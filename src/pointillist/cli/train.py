@@ -38,6 +38,9 @@ def train(
     select: Annotated[
         Literal["last", "marks"], typer.Option(help="Keep the last iterate, or the best on held-out marks.")
     ] = "last",
+    validate_every: Annotated[
+        int, typer.Option(min=1, help="Steps between validations on held-out marks, where there are any.")
+    ] = 250,
     recalibrate_bn: Annotated[
         bool, typer.Option("--recalibrate-bn", help="Re-estimate BatchNorm statistics before saving.")
     ] = False,
@@ -90,6 +93,7 @@ def train(
                 precision=best_precision(where) if precision == "auto" else precision,
                 threads=threads or idle_threads(),
                 select=select,
+                validate_every=validate_every,
                 recalibrate_bn=recalibrate_bn,
                 augmentation=augmentation,
                 normalisation=normalisation,
