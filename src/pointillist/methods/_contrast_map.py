@@ -138,11 +138,12 @@ def _similarities(directions: Tensor, cells: Tensor) -> Tensor:
 
 def _against_others(s: Tensor, cells: Tensor, inside: Tensor, eta: float, *, literal: bool) -> tuple[Tensor, Tensor]:
     """``(p, h·w)`` z of the points of a class, and ``(p,)`` whether there is anything to tell them from."""
-    s_p, s_q = s[inside], s[~inside]
+    s_p, others = s[inside], s[~inside]
     apart = (cells[inside] @ cells[~inside].T) == 0
-    pairs = (s_p[:, None] - eta * s_q).relu_().square_()
-    maps = stretched(pairs.unsqueeze(-1)).squeeze(-1)
-    if literal:
-        maps = maps.masked_fill(maps < _CODE_FLOOR, _CODE_ZERO)
-    total = (maps * apart.unsqueeze(2)).sum(1)
+    total = torch.zeros_like(s_p)
+    for s_q, counts in zip(others, apart.T, strict=True):  # all p at once; all pairs would be large for many points
+        maps = stretched((s_p - eta * s_q).relu_().square_().unsqueeze(-1)).squeeze(-1)
+        if literal:
+            maps = maps.masked_fill(maps < _CODE_FLOOR, _CODE_ZERO)
+        total += maps * counts.unsqueeze(1)
     return total / apart.sum(1, keepdim=True).clamp(min=1), apart.any(1)

@@ -42,9 +42,9 @@ class CVM(SingleNet):
     direction. With two classes u is the foreground's; with more, each class is told from the rest and divided by the
     sum. See ``pointillist.solvers.variational`` and ``pointillist.losses.weighted_kl``.
 
-    Cost: one forward pass and the divergence, a step of ``pce`` and a twentieth. A refresh is a forward pass over all
-    training images and the solver: a fifth of a second an image of 256² with three pairs of points, on one core. K + 1
-    maps of float16 an image on disk for each of up to three generations.
+    Cost: one forward pass and the divergence, 1.03 times a step of ``pce``. A refresh is a forward pass over all
+    training images and the solver: a seventh of a second an image on one core, be it 256² with three pairs of points or
+    128² with four classes of four points. K + 1 maps of float16 an image on disk for each of up to three generations.
 
     When: textures that fill regions, such as tissue, and points of the target and of what surrounds it in most
     images. A target without contrast in feature space, or thinner than the regions that the variation allows, is

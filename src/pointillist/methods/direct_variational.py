@@ -31,7 +31,7 @@ class DirectVariational(SingleNet):
     cross-entropy on held-out marks reaches a new minimum. With two classes u is the foreground's; with more, each class
     is parted from the rest and divided by the sum over classes.
 
-    Cost: a step of ``pce`` and a twentieth; a refresh is a forward pass over all training images and the solver, K maps
+    Cost: 1.03 times a step of ``pce``; a refresh is a forward pass over all training images and the solver, K maps
     an image. K + 1 maps of float16 an image on disk for each of up to three generations.
 
     When: as a comparator of ``cvm``. It removes specks and smooths boundaries, and otherwise confirms what the network
