@@ -36,7 +36,8 @@ class ContrastMap(SingleNet):
     reaches a new minimum. It is ``cvm`` without regions; classes, points and refreshes are the same.
 
     Cost: 1.03 times a step of ``pce``; a refresh is a forward pass over all training images and products of maps, a
-    hundredth of a second an image of 128² with four classes of four points. K + 1 maps of float16 an image on disk for each of up to three generations.
+    hundredth of a second an image of 128² with four classes of four points. K + 1 maps of float16 an image on disk for
+    each of up to three generations.
 
     When: to see what the variational model adds, or as a cheap substitute: the paper finds a Dice of .709 with contrast
     maps alone and .735 with regions (Camelyon16). Values in the middle of the range are common, so most pixels count
