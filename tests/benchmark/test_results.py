@@ -119,6 +119,7 @@ def test_models_on_the_way_are_evaluated_for_rules_of_selection(tmp_path):
         tmp_path,
         select="marks",
         keep=2,
+        validate_every=5,
         dataset={"importer": "phantoms", "training": 3, "testing": 1},
     )
     assert run_jobs([job], None, MACHINE).done == (job,)

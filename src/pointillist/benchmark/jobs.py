@@ -105,7 +105,7 @@ class Job:
             "net": self.net,
             "instances": suite.instances,
             # as they are by default, these go unnamed, and older results stay valid
-            **suite.model_dump(include={"border", "select", "keep"}, exclude_defaults=True),
+            **suite.model_dump(include={"border", "select", "keep", "validate_every"}, exclude_defaults=True),
             **self.entry.model_dump(include={"groups"}, exclude_defaults=True),
             "method": self.entry.name,
             "settings": self.entry.all_settings(),
@@ -170,7 +170,7 @@ class Job:
             checkpoint_every=suite.checkpoint_every,
             select=suite.select,
             keep=suite.keep,
-            validate_every=suite.iterations // suite.keep if suite.keep else Plan.validate_every,
+            validate_every=suite.validate_every,
         )
 
     def check_unchanged(self) -> None:

@@ -112,6 +112,7 @@ class Suite(Section):
         border: share of the columns that a third reading makes background at either end; 0 = there is none. See
             ``pointillist.predict.predictor.Predictor``.
         checkpoint_every: optimiser steps between checkpoints.
+        validate_every: optimiser steps between validations on held-out marks, for methods that ask for them.
         select: ``marks`` holds a tenth of the training groups out and keeps the best weights by their marks.
         keep: models that every run keeps on the way, each evaluated, so that rules of selection can be compared.
         published: tables of papers that ask the same, as ``PAPER, table N, DATASET``.
@@ -134,6 +135,7 @@ class Suite(Section):
     instances: bool = False
     border: float = Field(default=0.0, ge=0, lt=0.5)
     checkpoint_every: Positive = 250
+    validate_every: Positive = 250
     select: Literal["last", "marks"] = "last"
     keep: int = Field(default=0, ge=0)
     published: tuple[str, ...] = ()

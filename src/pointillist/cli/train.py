@@ -42,6 +42,9 @@ def train(
         Literal["last", "marks"], typer.Option(help="Keep the last iterate, or the best on held-out marks.")
     ] = "last",
     keep: Annotated[int, typer.Option(min=0, help="Also keep so many models on the way, in RUN/kept.")] = 0,
+    validate_every: Annotated[
+        int, typer.Option(min=1, help="Steps between validations on held-out marks, where there are any.")
+    ] = 250,
     recalibrate_bn: Annotated[
         bool, typer.Option("--recalibrate-bn", help="Re-estimate BatchNorm statistics before saving.")
     ] = False,
@@ -96,6 +99,7 @@ def train(
                 threads=threads or idle_threads(),
                 select=select,
                 keep=keep,
+                validate_every=validate_every,
                 recalibrate_bn=recalibrate_bn,
                 augmentation=augmentation,
                 normalisation=normalisation,

@@ -30,6 +30,7 @@ from pointillist.losses.sigmoid_contrast import sigmoid_contrast
 from pointillist.losses.soft_ce import soft_ce
 from pointillist.losses.soft_consistency import soft_consistency
 from pointillist.losses.total_variation import total_variation
+from pointillist.losses.weighted_kl import weighted_kl
 
 __all__ = [
     "attentive_similarity",
@@ -57,4 +58,5 @@ __all__ = [
     "soft_ce",
     "soft_consistency",
     "total_variation",
+    "weighted_kl",
 ]
