@@ -104,7 +104,8 @@ class Job:
             **suite.model_dump(include={"iterations", "size", "augmentation", "normalisation", "grid"}),
             "net": self.net,
             "instances": suite.instances,
-            **suite.model_dump(include={"border"}, exclude_defaults=True),  # unnamed, it leaves older results valid
+            # unnamed, they leave older results valid
+            **suite.model_dump(include={"border", "regions"}, exclude_defaults=True),
             "method": self.entry.name,
             "settings": self.entry.all_settings(),
             "recipe": asdict(self.recipe),
