@@ -8,7 +8,10 @@ from pointillist.data.formats.imagescope import read_imagescope
 from pointillist.errors import DamagedFileError
 
 WHERE = Path("a.xml")
-REGION = '<Region Id="{}" Type="{}" NegativeROA="{}"><Vertices><Vertex X="1.5" Y="2"/><Vertex X="4" Y="2"/></Vertices></Region>'
+REGION = (
+    '<Region Id="{}" Type="{}" NegativeROA="{}">'
+    '<Vertices><Vertex X="1.5" Y="2"/><Vertex X="4" Y="2"/></Vertices></Region>'
+)
 SCOPE = '<Annotations><Annotation Name="{}"><Regions>{}</Regions></Annotation></Annotations>'
 CORNERS = '<Coordinate Order="1" X="4" Y="2"/><Coordinate Order="0" X="1.5" Y="2"/>'
 OUTLINE = '<Annotation Name="a" Type="{}" PartOfGroup="{}"><Coordinates>{}</Coordinates></Annotation>'
