@@ -25,6 +25,8 @@ def test_another_class_in_a_hole_stays_what_it_is_and_specks_do_not():
     assert classes == (1, 2)
     assert (numbers == 2).sum() == 2
     assert (numbers == 1).sum() == 62  # the speck of class 1 and the background around it are filled
+    numbers, classes = objects_of(np.array([0, 2, 1], np.uint8)[labels], ObjectRules(2))
+    assert [(numbers == number).sum() for number in (1, 2)] == [2, 62]
 
 
 def test_components_touch_over_corners_and_small_ones_are_dropped():

@@ -57,6 +57,11 @@ def test_every_polygon_holds_its_own_pixels_and_no_others(labels, holes):
             assert len(np.unique(ring, axis=0)) == len(ring) >= 4
 
 
+def test_pixels_that_touch_over_a_corner_have_one_outline():
+    (feature,) = encoded(np.eye(3), (1,))["features"]
+    assert len(feature["geometry"]["coordinates"]) == 1
+
+
 def test_straight_edges_have_no_vertices_between_their_ends():
     numbers = np.zeros((50, 60), int)
     numbers[5:40, 5:50] = 1

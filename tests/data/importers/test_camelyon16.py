@@ -68,6 +68,7 @@ def test_crops_of_a_slide_are_never_parted(crops, tmp_path):
     import_camelyon16(crops, tmp_path / "out")
     dataset = Dataset.open(tmp_path / "out")
     assert len(dataset.splits()) == 4
+    assert [case.group for case in dataset.training if case.id.startswith("tumor_001")] == ["tumor_001"] * 2
     for split in dataset.splits():
         assert not {dataset.groups[case] for case in split.train} & {dataset.groups[case] for case in split.val}
     assert sorted(len(split.val) for split in dataset.splits()) == [1, 1, 1, 2]
@@ -126,6 +127,11 @@ def test_reading_a_level_holds_that_level_and_no_larger_one(tmp_path):
     tracemalloc.stop()
     assert level.image.array.shape == (512, 512, 3)
     assert peak < base.nbytes / 3
+
+
+def test_a_level_whose_sides_were_rounded_is_a_whole_number_of_times_smaller(tmp_path):
+    pyramid(tmp_path / "tumor_001.tif", np.zeros((500, 630, 3), np.uint8))
+    assert read_level(tmp_path / "tumor_001.tif", 8).downsample == 8.0  # 63 × 79 pixels
 
 
 def test_a_level_that_is_not_there_or_too_large_is_named(slide, tmp_path, monkeypatch):
