@@ -18,6 +18,7 @@ from pointillist.runtime.events import read_events
 from pointillist.train.plan import Plan
 
 State = Literal["done", "running", "failed", "partly", "to do"]
+_LATER = {"border", "select", "keep", "validate_every", "regions"}  # fields that came after the first results
 BEGIN = "benchmark"
 """The event that the runner writes whenever it begins or goes on with a run."""
 
@@ -105,7 +106,7 @@ class Job:
             "net": self.net,
             "instances": suite.instances,
             # as they are by default, these go unnamed, and older results stay valid
-            **suite.model_dump(include={"border", "select", "keep", "validate_every"}, exclude_defaults=True),
+            **suite.model_dump(include=_LATER, exclude_defaults=True),
             **self.entry.model_dump(include={"groups"}, exclude_defaults=True),
             "method": self.entry.name,
             "settings": self.entry.all_settings(),

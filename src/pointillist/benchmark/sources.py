@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pointillist.data.dataset import Dataset
 from pointillist.data.image import HeaderRule
-from pointillist.data.importers import acdc, btcv, chaos, dsb2018, mscmr
+from pointillist.data.importers import acdc, btcv, camelyon16, chaos, dsb2018, glas, monuseg, mscmr
 from pointillist.data.importers._chaos_dicom import SequenceName
 from pointillist.data.importers.acdc_hdf5 import holds_hdf5, import_acdc_hdf5
 from pointillist.data.importers.folder import FolderOptions, import_folder
@@ -139,6 +139,41 @@ class MscmrSource(_Files):
         mscmr.import_mscmr(self.path(data), target, scribbles=scribbles, header_rule=self.header_rule)
 
 
+class GlasSource(_Files):
+    """GlaS, glands of the colon."""
+
+    importer: Literal["glas"]
+    spec: ClassVar[TaskSpec | None] = glas.SPEC
+
+    def make(self, data: Path | None, target: Path) -> None:
+        """Import the data."""
+        glas.import_glas(self.path(data), target)
+
+
+class MonusegSource(_Files):
+    """MoNuSeg, nuclei in H&E."""
+
+    importer: Literal["monuseg"]
+    spec: ClassVar[TaskSpec | None] = monuseg.SPEC
+
+    def make(self, data: Path | None, target: Path) -> None:
+        """Import the data."""
+        monuseg.import_monuseg(self.path(data), target)
+
+
+class Camelyon16Source(_Files):
+    """CAMELYON16, crops or slides."""
+
+    importer: Literal["camelyon16"]
+    spec: ClassVar[TaskSpec | None] = camelyon16.SPEC
+    downsample: float = Field(default=camelyon16.DOWNSAMPLE, ge=1)
+    partial: tuple[str, ...] = ()
+
+    def make(self, data: Path | None, target: Path) -> None:
+        """Import the data."""
+        camelyon16.import_camelyon16(self.path(data), target, downsample=self.downsample, partial=self.partial)
+
+
 class FolderSource(_Files):
     """Any images and label images: the options of ``pointillist import folder``."""
 
@@ -179,7 +214,18 @@ class PhantomSource(Section):
         make_phantoms(target, training=self.training, testing=self.testing, seed=self.seed)
 
 
-AnySource = AcdcSource | Dsb2018Source | ChaosSource | BtcvSource | MscmrSource | FolderSource | PhantomSource
+AnySource = (
+    AcdcSource
+    | Dsb2018Source
+    | ChaosSource
+    | BtcvSource
+    | MscmrSource
+    | GlasSource
+    | MonusegSource
+    | Camelyon16Source
+    | FolderSource
+    | PhantomSource
+)
 Source = Annotated[AnySource, Field(discriminator="importer")]
 
 

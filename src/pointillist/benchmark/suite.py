@@ -109,6 +109,7 @@ class Suite(Section):
         grid: how slices get their size, by name.
         recipe: changes for all methods; whatever is not named is as the method's source has it.
         instances: whether objects are evaluated too.
+        regions: whether accuracy, precision, recall, Cohen's κ and AUC are, a case and pooled over all cases.
         border: share of the columns that a third reading makes background at either end; 0 = there is none. See
             ``pointillist.predict.predictor.Predictor``.
         checkpoint_every: optimiser steps between checkpoints.
@@ -133,6 +134,7 @@ class Suite(Section):
     grid: GridName = "zoom0"
     recipe: RecipeChanges = RecipeChanges()
     instances: bool = False
+    regions: bool = False
     border: float = Field(default=0.0, ge=0, lt=0.5)
     checkpoint_every: Positive = 250
     validate_every: Positive = 250

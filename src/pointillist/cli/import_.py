@@ -127,6 +127,53 @@ def mscmr(
 
 
 @app.command()
+def glas(source: Source, dataset: Target, json: Json = False) -> None:
+    """GlaS (Warwick-QU) glands of the colon: the official archive.
+
+    Example: pointillist import glas warwick_qu_dataset.zip Dataset050_GlaS
+    """
+    from pointillist.data.importers.glas import import_glas
+
+    _report(import_glas(source, dataset), json)
+
+
+@app.command()
+def monuseg(source: Source, dataset: Target, json: Json = False) -> None:
+    """MoNuSeg nuclei in H&E: NAME.tif and ImageScope's NAME.xml, test data in a folder with "test" in its name.
+
+    Example: pointillist import monuseg MoNuSeg Dataset051_MoNuSeg
+    """
+    from pointillist.data.importers.monuseg import import_monuseg
+
+    _report(import_monuseg(source, dataset), json)
+
+
+@app.command()
+def camelyon16(
+    source: Source,
+    dataset: Target,
+    downsample: Annotated[
+        float, typer.Option(help="Of whole slides: the level so many times smaller than the largest.", min=1.0)
+    ] = 32.0,
+    partial: Annotated[
+        str | None,
+        typer.Option(
+            help="Slides annotated in part: tumor_010,tumor_015; the rest of them is unknown.", show_default=False
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """CAMELYON16 metastases: exported crops, or slides as pyramidal TIFF, with ASAP's outlines.
+
+    Example: pointillist import camelyon16 crops/ Dataset052_CAMELYON16
+    """
+    from pointillist.data.importers.camelyon16 import import_camelyon16
+
+    slides = tuple(partial.split(",")) if partial else ()
+    _report(import_camelyon16(source, dataset, downsample=downsample, partial=slides), json)
+
+
+@app.command()
 def folder(
     source: Source,
     dataset: Target,

@@ -39,7 +39,7 @@ def read_tiff(data: bytes, path: Path, *, labels: bool) -> tuple[AnyArray, tuple
             tifffile raise errors of many kinds.
     """
     # Without is_ome: an OME description could name other files, and is XML from anywhere.
-    with _complaints() as complaints, tifffile.TiffFile(io.BytesIO(data), is_ome=False) as tiff:
+    with logged_errors() as complaints, tifffile.TiffFile(io.BytesIO(data), is_ome=False) as tiff:
         pages = len(tiff.pages)
         if not complaints and (pages != 1 or tiff.series[0].size != tiff.pages[0].size):
             raise several_pages(path, max(pages, tiff.series[0].shape[0] if pages else 0))
@@ -102,7 +102,7 @@ def _values(array: AnyArray, page: Any, path: Path, labels: bool) -> tuple[AnyAr
 
 
 @contextmanager
-def _complaints() -> Iterator[list[str]]:
+def logged_errors() -> Iterator[list[str]]:
     """Errors that tifffile logs and then reads on: a cut file would lose its later pages without a word."""
     found: list[str] = []
 

@@ -1,0 +1,1 @@
+"""Marks and outlines in other programs' files: one codec a format."""
