@@ -93,7 +93,7 @@ class _PairSum(torch.autograd.Function):
                 weight = z.new_tensor([2 * same, *cross]).repeat_interleave(lengths)
                 total += _rows(z[begin:], size, slope, weight, gradient[begin:])
                 if balanced:
-                    total += _without_diagonal(z[begin : begin + size], same, tau, gradient[begin : begin + size])
+                    total -= same * _diagonal(z[begin : begin + size], tau)
                 begin += size
         ctx.save_for_backward(gradient)
         return total
@@ -142,8 +142,9 @@ def _rows(z: Tensor, size: int, slope: Tensor, weight: Tensor, gradient: Tensor)
     return total
 
 
-def _without_diagonal(z: Tensor, weight: float, tau: float, gradient: Tensor) -> Tensor:
-    """What the pairs of vectors with themselves have added to the sum, negative; ``gradient`` is mended in place."""
-    s = z.square().sum(1) / tau
-    gradient += z * (2 * weight / tau * torch.sigmoid(-s))[:, None]
-    return -weight * F.softplus(-s).sum()
+def _diagonal(z: Tensor, tau: float) -> Tensor:
+    """What the pairs of vectors with themselves cost.
+
+    Their gradient lies along the vectors, where the normalisation to unit length takes it out.
+    """
+    return F.softplus(z.square().sum(1) / -tau).sum()
