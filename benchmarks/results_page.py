@@ -35,6 +35,15 @@ OF_NUCLEI = {
     "mDice, published rule": ("objects", "mdice_published", "1", 3),
     "AJI": ("objects", "aji", "1", 3),
 }
+OF_REGIONS = {  # over the pixels of a fold, then the mean over folds
+    "Dice, pooled": ("*", "pooled_dsc", "1", 3),
+    "accuracy": ("*", "pooled_accuracy", "1", 3),
+    "precision": ("*", "pooled_precision", "1", 3),
+    "recall": ("*", "pooled_recall", "1", 3),
+    "κ": ("*", "pooled_kappa", "1", 3),
+    "AUC": ("*", "pooled_auc", "1", 3),
+    "Dice, a case": ("*", "dsc", "1", 3),
+}
 FAR = 3  # places
 LEAST = 4  # methods that make an order
 
@@ -47,10 +56,12 @@ def title_of(result: Result) -> str:
 
 
 def figure(result: Result, reading: str, column: tuple[str, str, str, int]) -> float | None:
-    """The mean of one metric in a reading; None where no case defines it."""
-    wanted = column[:3]
-    lines = result["readings"][reading]["summary"]
-    return next((x["mean"] for x in lines if (x["class"], x["metric"], x["unit"]) == wanted), None)
+    """The mean of one metric in a reading, or its pooled value; None where no case defines it."""
+    cls, *wanted = column[:3]
+    content = result["readings"][reading]
+    pooled = [line | {"unit": "1", "mean": line["value"]} for line in content.get("pooled", ())]
+    lines = [line for line in (*content["summary"], *pooled) if cls in ("*", line["class"])]
+    return next((x["mean"] for x in lines if [x["metric"], x["unit"]] == wanted), None)
 
 
 def averaged(results: Iterable[Result], reading: str, column: tuple[str, str, str, int]) -> float | None:
@@ -63,7 +74,9 @@ def cell(value: float | None, digits: int) -> str:
 
 
 def row_of(results: list[Result], columns: dict[str, tuple[str, str, str, int]], readings: list[str]) -> list[str]:
-    seeds = ", ".join(str(one["seed"]) for one in results)
+    seeds = ", ".join(str(seed) for seed in dict.fromkeys(one["seed"] for one in results))
+    folds = dict.fromkeys(one["fold"] for one in results)
+    seeds += f" × {len(folds)} folds" if len(folds) > 1 else ""
     cells = [
         " / ".join(cell(averaged(results, reading, column), column[3]) for reading in readings)
         for column in columns.values()
@@ -123,7 +136,8 @@ def section(name: str, results: list[Result]) -> list[str]:
         groups[one["run"].partition("/")[0]].append(one)
     entries = [sorted(group, key=lambda one: one["seed"]) for group in groups.values()]
     nuclei = figure(results[0], "plain", OF_NUCLEI["AJI"]) is not None
-    columns = OF_NUCLEI if nuclei else COLUMNS
+    regions = "pooled" in results[0]["readings"]["plain"]
+    columns = OF_NUCLEI if nuclei else OF_REGIONS if regions else COLUMNS
     readings = list(results[0]["readings"])
     main = next(iter(columns.values()))
     entries.sort(key=lambda group: -(averaged(group, "recalibrated", main) or 0))

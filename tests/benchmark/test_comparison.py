@@ -130,6 +130,20 @@ def test_the_page_shows_the_papers_figures_and_escapes(folder):
     assert "gated_crf start=0.0" in page
 
 
+def test_the_page_shows_learning_curves_and_rules_of_selection(tmp_path):
+    for groups, dice in ((5, 0.5), (10, 0.6), (20, 0.66)):
+        one = result("pce", 1, np.full((4, 3), dice))
+        one |= {"run": f"pce-{groups:08d}/fold1-seed1", "title": f"pce groups={groups}"}
+        one["data"]["training_groups"] = groups
+        one["kept"] = [
+            {"step": step, "partial_ce": 0.1, "summary": one["readings"]["plain"]["summary"]} for step in (5, 9)
+        ]
+        write_result(tmp_path / "acdc-cases" / f"{groups}.json", one | {"suite": "acdc-cases"})
+    page = benchmark_page(read_suites(tmp_path))
+    assert "expected from 10 more" in page
+    assert "Within 0.01 of the best of them: last iterate: 100%; best on held-out marks: 100%" in page
+
+
 def test_the_table_holds_every_number_and_the_papers_beside(folder):
     rows = list(csv.DictReader(long_table(read_suites(folder)).splitlines()))
     mine = [row for row in rows if (row["method"], row["class"], row["metric"]) == ("dmpls", "LV", "dsc")]

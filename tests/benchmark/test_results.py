@@ -10,6 +10,7 @@ from pointillist.benchmark.jobs import jobs_of
 from pointillist.benchmark.record import cost_of
 from pointillist.benchmark.results import read_result, write_result
 from pointillist.benchmark.runner import run_jobs
+from pointillist.benchmark.selection import LAST, MARKS, TEST, by_rule
 from pointillist.benchmark.suite import load_suite
 from pointillist.cli.benchmark import benchmark
 from pointillist.data.readers import read_label
@@ -111,6 +112,26 @@ def test_the_bordered_reading_is_the_plain_one_within_the_border(smoke):
         assert (bordered[:, width:-width] == plain[:, width:-width]).all()
         assert (bordered[:, :width] == 0).all()
         assert (bordered[:, -width:] == 0).all()
+
+
+def test_models_on_the_way_are_evaluated_for_rules_of_selection(tmp_path):
+    (job,) = small_jobs(
+        tmp_path,
+        select="marks",
+        keep=2,
+        validate_every=5,
+        dataset={"importer": "phantoms", "training": 3, "testing": 1},
+    )
+    assert run_jobs([job], None, MACHINE).done == (job,)
+    content = read_result(job.result)
+    assert [one["step"] for one in content["kept"]] == [5, 10]
+    assert all(one["partial_ce"] > 0 for one in content["kept"])
+    rules = by_rule(content)
+    assert rules[TEST] == max(rules.values())
+    assert rules[LAST] == content["kept"][1]["summary"][-5]["mean"]
+    best = min(content["kept"], key=lambda one: one["partial_ce"])
+    assert best["summary"] == content["readings"]["plain"]["summary"]  # the run ships what the marks chose
+    assert rules[MARKS] == best["summary"][-5]["mean"]
 
 
 def test_running_again_does_nothing(smoke, out):

@@ -48,6 +48,17 @@ def test_nuclei_are_read_as_objects_too(tmp_path, dsb_zip):
         assert not any(unit == "mm" for _, _, unit in lines)
 
 
+def test_regions_are_read_a_case_and_pooled(tmp_path):
+    before = small_jobs(tmp_path, iterations=2)[0].fingerprint
+    jobs = small_jobs(tmp_path, iterations=2, regions=True)
+    assert jobs[0].fingerprint != before
+    assert run_jobs(jobs, None, MACHINE).done == tuple(jobs)
+    for reading in read_result(jobs[0].result)["readings"].values():
+        assert {"accuracy", "precision", "recall", "kappa", "auc"} <= {line["metric"] for line in reading["summary"]}
+        assert {"pooled_dsc", "pooled_kappa", "pooled_auc"} <= {line["metric"] for line in reading["pooled"]}
+        assert all(0 <= line["value"] <= 1 for line in reading["pooled"] if line["metric"] == "pooled_auc")
+
+
 def test_a_folder_of_images_and_dense_labels(tmp_path):
     for index in range(4):
         image, masks = nuclei(index)

@@ -144,5 +144,8 @@ def test_the_fingerprint_holds_what_decides_the_result(tmp_path):
     for change in ({"iterations": 11}, {"size": 48}, {"seeds": [2]}, {"recipe": {"lr": 1}}, {"instances": True}):
         assert fingerprint(**change) != same
     assert fingerprint(border=0.1) != same
+    assert fingerprint(validate_every=7) != same
+    (job,) = jobs_of(load_suite(str(suite_file(tmp_path, validate_every=7, methods=["pce"], seeds=[1]))), tmp_path)[:1]
+    assert job.plan(tmp_path, MACHINE).validate_every == 7
     assert fingerprint(dataset=phantoms | {"seed": 9}) != same
     assert fingerprint(dataset=phantoms | {"marks": {"generator": "word"}}) != same

@@ -84,7 +84,10 @@ def test_a_folder_without_a_model_is_named(hearts, tmp_path):
         run(tmp_path, hearts, tmp_path / "out")
 
 
-@pytest.mark.parametrize("arguments", [("--as", "jpeg"), ("--batch", 0), ("--precision", "fp8"), ("--fold", 0)])
+@pytest.mark.parametrize(
+    "arguments",
+    [("--as", "jpeg"), ("--min-object", -1), ("--max-hole", -1), ("--batch", 0), ("--precision", "fp8"), ("--fold", 0)],
+)
 def test_bad_usage_exits_with_2(model, hearts, tmp_path, arguments):
     assert run(model, hearts, tmp_path / "out", *arguments).exit_code == 2
 
@@ -105,3 +108,15 @@ def test_predicting_a_volume_leaves_its_image_alone(model, hearts, tmp_path):
     run(model, image, tmp_path / "out")
     assert image.read_bytes() == before
     assert [path.name for path in (tmp_path / "out").glob("*.nii.gz")] == ["heart002_relaxed.nii.gz"]
+
+
+def test_objects_of_a_picture(tmp_path):
+    from tests.conftest import nuclei, png
+
+    save_model(tmp_path / "run", decided_unet(), described())
+    (tmp_path / "a.png").write_bytes(png(nuclei(0)[0][..., 0].copy()))
+    arguments = (tmp_path / "run", tmp_path / "a.png", tmp_path / "out", "--as", "geojson", "--instances")
+    assert run(*arguments, "--min-object", 9, "--max-hole", 4).exit_code == 0
+    features = json.loads((tmp_path / "out" / "a.geojson").read_text())["features"]
+    assert {one["type"] for one in features} == {"Feature"}
+    assert (tmp_path / "out" / "instances" / "a.png").is_file()

@@ -29,7 +29,10 @@ from pointillist.types import IGNORE
 NAMES = list(methods())
 ADDS_TO_PCE = {
     "contour": "weight",
+    "contrast_map": "weight",
+    "cvm": "weight",
     "dense_crf": "weight",
+    "direct_variational": "weight",
     "entropy_min": "weight",
     "gated_crf": "weight",
     "intensity_variance": "weight",
@@ -38,6 +41,7 @@ ADDS_TO_PCE = {
     "normalized_cut": "weight",
     "peng": "weight",
     "pscv": "lambda_cv mu",
+    "s2l_contrast": "weight lambda_1 lambda_2",
     "scribble2label": "weight",
     "total_variation": "weight",
     "uamt": "weight",
@@ -45,14 +49,16 @@ ADDS_TO_PCE = {
 }
 SHORT_RUNS = {  # for what the published settings do not reach in a few steps
     "pclmix": {"stride": 2, "threshold": 1.0},
+    "s2l_contrast": {"threshold": 0.3},
     "scribble2label": {"threshold": 0.3},
 }
 
 
 def plan_for(dataset, name, **changes):
     plan = Plan(
-        str(dataset.root), name, iterations=6, size=32, batch=4, seed=5, fold=2, checkpoint_every=3, augmentation="acdc"
-    )
+        str(dataset.root), name, iterations=6, size=32, batch=4, seed=5, fold=2, checkpoint_every=3, validate_every=3,
+        augmentation="acdc",
+    )  # fmt: skip
     return replace(plan, **changes)
 
 
@@ -222,7 +228,14 @@ def test_law_9_every_parameter_learns_whatever_the_network(dataset, name, net):
 @pytest.mark.parametrize("name", NAMES)
 def test_law_10_a_few_images_are_learned_by_heart(dataset, name, tmp_path):
     plan = plan_for(
-        dataset, name, iterations=120, augmentation="none", checkpoint_every=120, recalibrate_bn=True, fold=None
+        dataset,
+        name,
+        iterations=120,
+        augmentation="none",
+        checkpoint_every=120,
+        validate_every=40,
+        recalibrate_bn=True,
+        fold=None,
     )
     train(plan, tmp_path / "run")
     method = new_method(plan, dataset)

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 def options_for(dataset, name):
     return {
         "dataset": str(dataset.root), "method": name, "iterations": 6, "size": 32, "batch": 2, "seed": 3,
-        "checkpoint_every": 6, "augmentation": "acdc", "precision": "32-true", "threads": 1,
+        "checkpoint_every": 6, "validate_every": 2, "augmentation": "acdc", "precision": "32-true", "threads": 1,
         "settings": SHORT_RUNS.get(name, {}),
     }  # fmt: skip
 

@@ -17,6 +17,7 @@ from pointillist.data.importers.dsb2018 import import_dsb2018
 from pointillist.data.importers.folder import FolderOptions, import_folder
 from tests.conftest import heart, nuclei, png, save_nifti
 from tests.data.conftest import PICTURE, saved, tiff
+from tests.data.importers.tissue import BOX, asap, imagescope, pyramid, tissue
 
 STEM = "patient021/patient021_frame12"
 
@@ -238,3 +239,42 @@ def test_sound_sources_are_no_false_alarm(acdc_folder, dsb_zip, pictures, tmp_pa
         with pytest.raises(SystemExit) as stopped:
             main(["check", str(tmp_path / name)])
         assert not stopped.value.code, capsys.readouterr().out
+
+
+NUCLEI = {
+    "xml-cut": (lambda root: cut(root / "a.xml"), "no whole XML"),
+    "xml-empty": (lambda root: (root / "a.xml").write_bytes(b""), "no whole XML"),
+    "xml-of-another-program": (lambda root: (root / "a.xml").write_bytes(asap(("_0", BOX))), "another program"),
+    "xml-bomb": (
+        lambda root: (root / "a.xml").write_bytes(b'<!DOCTYPE a [<!ENTITY x "xx">]><Annotations>&x;</Annotations>'),
+        "entities",
+    ),
+    "xml-gone": (lambda root: (root / "a.xml").unlink(), "no annotation"),
+    "image-cut": (lambda root: cut(root / "a.tif"), "a.tif"),
+    "vertex-not-a-number": (
+        lambda root: (root / "a.xml").write_bytes(imagescope([("nan", 1), (2, 3), (4, 5)])),
+        "no place",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NUCLEI)
+def test_a_damaged_file_of_monuseg(tmp_path, refuses, kind):
+    root = tmp_path / "nuclei"
+    root.mkdir()
+    (root / "a.tif").write_bytes(tiff(tissue(0), photometric="rgb"))
+    (root / "a.xml").write_bytes(imagescope(BOX))
+    spoil, message = NUCLEI[kind]
+    spoil(root)
+    said = refuses("import", "monuseg", root, tmp_path / "out", target=tmp_path / "out")
+    assert message in said
+    assert "what to do" in said
+
+
+def test_a_pyramid_in_an_archive_is_refused(tmp_path, refuses):
+    pyramid(tmp_path / "tumor_001.tif", tissue(0, (128, 128)))
+    with zipfile.ZipFile(tmp_path / "slides.zip", "w") as archive:
+        archive.write(tmp_path / "tumor_001.tif", "tumor_001.tif")
+        archive.writestr("tumor_001.xml", asap())
+    said = refuses("import", "camelyon16", tmp_path / "slides.zip", tmp_path / "out", target=tmp_path / "out")
+    assert "several images" in said

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pointillist.data.split import Split, acdc_folds, check_splits, group_folds, held_out, listed_folds
+from pointillist.data.split import (
+    Split,
+    acdc_folds,
+    check_splits,
+    drawn_groups,
+    group_folds,
+    held_out,
+    listed_folds,
+)
 from pointillist.errors import DatasetError, InputError
 
 ids = st.text("abcdefghij0123456789_", min_size=1, max_size=6)
@@ -147,3 +155,17 @@ def test_listed_folds_hold_out_what_is_there():
     assert (first.train, first.val) == (("b1", "c1"), ("a1", "a2"))
     assert (second.train, second.val) == (("a1", "a2"), ("b1", "c1"))
     assert (third.train, third.val) == (("a1", "a2", "b1", "c1"), ())
+
+
+@given(groups=grouped, count=st.integers(1, 8), seed=st.integers(0, 99))
+def test_drawn_groups_are_whole_and_fewer_are_among_more(groups, count, seed):
+    if count > len(set(groups.values())):
+        with pytest.raises(InputError, match="cannot be drawn"):
+            drawn_groups(groups, count, seed)
+        return
+    drawn = drawn_groups(groups, count, seed)
+    names = {groups[case] for case in drawn}
+    assert len(names) == count
+    assert sorted(case for case in groups if groups[case] in names) == list(drawn)
+    if count > 1:
+        assert set(drawn_groups(groups, count - 1, seed)) < set(drawn)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pointillist.errors import InputError
-from pointillist.evaluate.classify import accuracy, auc, kappa, precision
+from pointillist.evaluate.classify import accuracy, auc, kappa, precision, recall
 from pointillist.evaluate.overlap import Confusion, confusion
 
 NOTHING = Confusion(0, 0, 0, 0)
@@ -19,10 +19,11 @@ def test_by_hand():
     counts = Confusion(tp=20, fp=5, fn=10, tn=15)
     assert accuracy(counts) == pytest.approx(0.7)
     assert precision(counts) == pytest.approx(0.8)
+    assert recall(counts) == pytest.approx(2 / 3)
     assert kappa(counts) == pytest.approx(0.4)  # the textbook table: agreement .7, by chance .5
 
 
-@pytest.mark.parametrize("metric", [accuracy, precision, kappa])
+@pytest.mark.parametrize("metric", [accuracy, precision, recall, kappa])
 def test_nothing_to_compare_is_undefined(metric):
     assert math.isnan(metric(NOTHING))
 
@@ -30,7 +31,10 @@ def test_nothing_to_compare_is_undefined(metric):
 def test_empty_masks():
     both, prediction, reference = Confusion(0, 0, 0, 9), Confusion(0, 0, 4, 5), Confusion(0, 4, 0, 5)
     assert (accuracy(both), precision(both), kappa(both)) == (1, 1, 1)
+    assert recall(both) == 1
     assert math.isnan(precision(prediction))
+    assert math.isnan(recall(reference))
+    assert recall(prediction) == 0
     assert precision(reference) == kappa(prediction) == kappa(reference) == 0
     assert kappa(Confusion(9, 0, 0, 0)) == 1
 

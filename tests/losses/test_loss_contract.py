@@ -21,6 +21,7 @@ from pointillist.losses import (
     pixel_cosine,
     soft_ce,
     soft_consistency,
+    weighted_kl,
 )
 from pointillist.types import IGNORE
 
@@ -56,6 +57,7 @@ LOSSES = {
         z.softmax(1), image, y, lambda_cv=1.0, mu=0.01, tau=0.5, mask=labelled(y)
     ),
     "soft_consistency": lambda z, y, image: soft_consistency(z, image.expand_as(z) / z.shape[1], labelled(y)),
+    "weighted_kl": lambda z, y, _: weighted_kl(z, 0.7 * shares(z, y) + 0.3 / z.shape[1], labelled(y)),
     "dense_crf": lambda z, y, image: dense_crf(z.softmax(1), image, valid=labelled(y)),
     "dense_crf_fast": lambda z, y, image: dense_crf(z.softmax(1), image, valid=labelled(y), form="fast"),
     "normalized_cut": lambda z, y, image: normalized_cut(z.softmax(1), image, valid=labelled(y)),

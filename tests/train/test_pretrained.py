@@ -7,7 +7,7 @@ from pointillist.data.dataset import Dataset
 from pointillist.data.phantoms import make_phantoms
 from pointillist.methods import Recipe
 from pointillist.nets import resnet_unet
-from pointillist.nets.resnet_unet import ResNet50
+from pointillist.nets.resnet_unet import ResNet
 from pointillist.predict.model import read_description
 from pointillist.train.checkpoint import load_checkpoint
 from pointillist.train.plan import Plan, read_plan
@@ -22,7 +22,7 @@ def narrow(monkeypatch):
 
 def test_a_run_begins_with_the_pretrained_encoder(narrow, tmp_path):
     dataset = make_phantoms(tmp_path / "D", training=2, testing=0, seed=1)
-    weights = ResNet50(3).state_dict()
+    weights = ResNet(3).state_dict()
     torch.save(weights, tmp_path / "resnet50.pth")
     options = {
         "dataset": str(dataset),

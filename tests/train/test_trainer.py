@@ -142,7 +142,8 @@ def test_selection_on_held_out_marks_ships_the_best_weights(options, tmp_path, m
         return next(scores)
 
     monkeypatch.setattr(Trainer, "_partial_ce_on_selection", scripted)
-    plan = Plan(**options | {"method": "pce", "select": "marks", "validate_every": 4, "iterations": 22})
+    changes = {"method": "pce", "select": "marks", "validate_every": 4, "iterations": 22, "keep": 3}
+    plan = Plan(**options | changes)
     train(plan, tmp_path / "run")
     events = list(read_events(tmp_path / "run" / "events.jsonl"))
     validations = [event for event in events if event["event"] == "validation"]
@@ -155,6 +156,12 @@ def test_selection_on_held_out_marks_ships_the_best_weights(options, tmp_path, m
     shipped = {f"net.{name}": value for name, value in net.state_dict().items()}
     assert all(torch.equal(value, kept[name]) for name, value in shipped.items())
     assert not all(torch.equal(value, last[name]) for name, value in shipped.items())
+    on_the_way = sorted((tmp_path / "run" / "kept").iterdir())
+    assert [folder.name for folder in on_the_way] == ["step_00000007", "step_00000015", "step_00000022"]
+    models = [load_model(folder) for folder in on_the_way]
+    assert [description.provenance["iterations"] for _, description in models] == [7, 15, 22]
+    assert all(torch.equal(value, last[f"net.{name}"]) for name, value in models[-1][0].state_dict().items())
+    assert not torch.equal(models[0][0].decoder.output.weight, models[1][0].decoder.output.weight)
 
 
 def test_selection_holds_out_whole_groups(options, phantoms):
@@ -204,6 +211,8 @@ def test_what_cannot_be_is_refused_before_anything_is_written(options, tmp_path)
         assert not (tmp_path / "run" / "run.json").exists()
     with pytest.raises(InputError, match="iterations"):
         Plan(**options | {"iterations": 0})
+    with pytest.raises(InputError, match="--keep"):
+        Plan(**options | {"keep": 25})
     with pytest.raises(InputError, match="no run to resume"):
         resume(tmp_path / "run")
 

@@ -13,9 +13,12 @@ from scipy.stats import friedmanchisquare, rankdata, studentized_range, wilcoxon
 
 from pointillist.benchmark.results import read_result
 from pointillist.errors import InputError
+from pointillist.evaluate.objects import OBJECTS
 from pointillist.types import Floats
 
 LEVEL = 0.05
+OVERALL = "*"
+"""In place of a class: the mean over classes, or the class where there is only one."""
 _RESAMPLES = 10_000
 
 
@@ -45,14 +48,16 @@ class Entrant:
         return list(self.results[0]["readings"])
 
     def mean(self, reading: str, cls: str, metric: str, unit: str) -> float | None:
-        """Mean over the runs that define it, or None."""
-        wanted = (cls, metric, unit)
-        found = [
-            line["mean"]
-            for one in self.results
-            for line in one["readings"][reading]["summary"]
-            if (line["class"], line["metric"], line["unit"]) == wanted and line["mean"] is not None
-        ]
+        """Mean over the runs that define it, or None; pooled metrics are values of a run.
+
+        Args:
+            reading: by name.
+            cls: class; ``OVERALL`` for the mean over classes, or the class where there is only one.
+            metric: by name.
+            unit: of the metric.
+        """
+        values = (_value(one["readings"][reading], cls, metric, unit) for one in self.results)
+        found = [value for value in values if value is not None]
         return sum(found) / len(found) if found else None
 
     def by_case(self, reading: str, column: str) -> dict[str, float]:
@@ -188,11 +193,21 @@ def alike(places: Ranks) -> list[tuple[str, str]]:
 
 def _entrant(label: str, results: Iterable[dict[str, Any]]) -> Entrant:
     ordered = sorted(results, key=lambda one: (one["fold"] or 0, one["seed"]))
-    return Entrant(label, " ".join([ordered[0]["method"], *_changes(ordered[0])]), tuple(ordered))
+    first = ordered[0]
+    settings = (f"{name}={value}" for name, value in first["settings"].items())  # the title of files that have none
+    return Entrant(label, first.get("title") or " ".join([first["method"], *settings]), tuple(ordered))
 
 
-def _changes(result: dict[str, Any]) -> list[str]:
-    return [f"{name}={value}" for name, value in result["settings"].items()]
+def _value(reading: Mapping[str, Any], cls: str, metric: str, unit: str) -> float | None:
+    pooled = ({**line, "unit": "1", "mean": line["value"]} for line in reading.get("pooled", ()))
+    lines = [
+        line
+        for line in (*reading["summary"], *pooled)
+        if (line["metric"], line["unit"]) == (metric, unit)
+        and (line["class"] == cls or (cls == OVERALL and line["class"] != OBJECTS))
+    ]
+    value: float | None = lines[-1]["mean"] if lines else None  # the mean over classes comes last
+    return value
 
 
 def _difference(label: str, apart: Floats) -> Difference:

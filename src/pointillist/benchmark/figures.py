@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
 from pointillist.benchmark.comparison import Ranks, alike
+from pointillist.benchmark.learning import LearningCurve
 from pointillist.report.figures import svg_of
 
 _ROW = 0.22  # inches a line of text
@@ -53,5 +54,20 @@ def cost_and_quality(points: Mapping[str, tuple[float, float]], quality: str) ->
         axes.plot(minutes, value, "o", color="C0", markersize=5)
         axes.annotate(f" {title}", (minutes, value), fontsize=8, va="center")
     axes.set(xlabel="minutes of training", ylabel=quality, xscale="log")
+    axes.spines[["top", "right"]].set_visible(False)
+    return svg_of(figure)
+
+
+def learning(curves: Sequence[LearningCurve]) -> str:
+    """Dice over the patients that were learned from, a line a method."""
+    figure = Figure(figsize=(7, 3), layout="constrained")
+    axes = figure.subplots()
+    for curve in curves:
+        axes.plot(curve.groups, curve.dice, "o-", label=curve.title, markersize=4)
+    axes.set(xlabel="patients or slides with marks", ylabel="Dice", xscale="log")
+    ticks = sorted({n for curve in curves for n in curve.groups})
+    axes.set_xticks(ticks, [str(n) for n in ticks])
+    axes.minorticks_off()
+    axes.legend(frameon=False, fontsize="small")
     axes.spines[["top", "right"]].set_visible(False)
     return svg_of(figure)

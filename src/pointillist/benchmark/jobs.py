@@ -18,6 +18,7 @@ from pointillist.runtime.events import read_events
 from pointillist.train.plan import Plan
 
 State = Literal["done", "running", "failed", "partly", "to do"]
+_LATER = {"border", "select", "keep", "validate_every", "regions"}  # fields that came after the first results
 BEGIN = "benchmark"
 """The event that the runner writes whenever it begins or goes on with a run."""
 
@@ -104,7 +105,9 @@ class Job:
             **suite.model_dump(include={"iterations", "size", "augmentation", "normalisation", "grid"}),
             "net": self.net,
             "instances": suite.instances,
-            **suite.model_dump(include={"border"}, exclude_defaults=True),  # unnamed, it leaves older results valid
+            # as they are by default, these go unnamed, and older results stay valid
+            **suite.model_dump(include=_LATER, exclude_defaults=True),
+            **self.entry.model_dump(include={"groups"}, exclude_defaults=True),
             "method": self.entry.name,
             "settings": self.entry.all_settings(),
             "recipe": asdict(self.recipe),
@@ -154,6 +157,7 @@ class Job:
             method=self.entry.name,
             settings=self.entry.settings,
             fold=self.fold,
+            groups=self.entry.groups,
             iterations=suite.iterations,
             size=suite.size,
             batch=self.batch,
@@ -165,6 +169,9 @@ class Job:
             grid=suite.grid,
             recipe=self.recipe,
             checkpoint_every=suite.checkpoint_every,
+            select=suite.select,
+            keep=suite.keep,
+            validate_every=suite.validate_every,
         )
 
     def check_unchanged(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,34 @@ from pointillist.evaluate.table import Row
 from pointillist.predict.cases import find_cases
 from pointillist.predict.model import load_model, save_model
 from pointillist.predict.predictor import Predictor
-from pointillist.predict.stream import predict_stream
+from pointillist.predict.stream import Output, predict_stream
+from pointillist.runtime.events import read_events
 from pointillist.runtime.memory import keep_freed_memory
 from pointillist.train.batchnorm import recalibrate, training_images
 from pointillist.train.plan import Plan, split_of
-from pointillist.train.run import new_method
+from pointillist.train.run import KEPT, new_method
 
 _DIGITS = 6
 _OF_CLASSES = ("dsc", "hd95_pooled", "hd95_pooled_bounded")
+_OF_REGIONS = ("accuracy", "precision", "recall", "kappa", "auc")
 
 
-def measure(run: Path, plan: Plan, *, instances: bool, border: float) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Wanted:
+    """What is evaluated besides DSC and HD95.
+
+    Attributes:
+        instances: objects.
+        regions: accuracy, precision, recall, Cohen's κ and AUC, a case and pooled; probabilities are written for that.
+        border: share of the columns that a third reading makes background at either end; 0 = there is none.
+    """
+
+    instances: bool = False
+    regions: bool = False
+    border: float = 0.0
+
+
+def measure(run: Path, plan: Plan, wanted: Wanted) -> dict[str, Any]:
     """Predict and evaluate the cases that training never saw, twice; with a border, three times.
 
     Predictions are computed in float32, whatever the precision of training. The model with re-estimated statistics
@@ -43,12 +61,12 @@ def measure(run: Path, plan: Plan, *, instances: bool, border: float) -> dict[st
     Args:
         run: a finished run.
         plan: of the run.
-        instances: whether objects are evaluated too.
-        border: share of the columns that the third reading makes background at either end.
+        wanted: what is evaluated.
 
     Returns:
         ``plain``, ``bordered`` where there is a border (statistics as in ``plain``) and ``recalibrated``, each with
-        ``summary`` (as ``pointillist.evaluate.summary.summarise``) and ``cases`` (``columns`` and ``rows``).
+        ``summary`` (as ``pointillist.evaluate.summary.summarise``), ``cases`` (``columns`` and ``rows``) and, for
+        regions, ``pooled`` (as ``pointillist.evaluate.pooled.pooled``).
 
     Raises:
         PointillistError: if a case cannot be predicted or evaluated.
@@ -59,15 +77,33 @@ def measure(run: Path, plan: Plan, *, instances: bool, border: float) -> dict[st
     net, description = load_model(run, plan.device)
     predictions = run / "predictions"
     plain = Predictor(net, description, precision="fp32")
-    readings = {"plain": _reading(plain, predictions / "plain", plan, dataset, instances)}
-    if border:
-        bordered = Predictor(net, description, precision="fp32", border=border)
-        readings["bordered"] = _reading(bordered, predictions / "bordered", plan, dataset, instances)
+    readings = {"plain": _reading(plain, predictions / "plain", plan, dataset, wanted)}
+    if wanted.border:
+        bordered = Predictor(net, description, precision="fp32", border=wanted.border)
+        readings["bordered"] = _reading(bordered, predictions / "bordered", plan, dataset, wanted)
     recalibrate(net, _training_images(plan, dataset))
     provenance = description.provenance | {"recalibrated_bn": True}
     description = save_model(run / "recalibrated", net, description.model_copy(update={"provenance": provenance}))
     recalibrated = Predictor(net, description, precision="fp32")
-    return readings | {"recalibrated": _reading(recalibrated, predictions / "recalibrated", plan, dataset, instances)}
+    return readings | {"recalibrated": _reading(recalibrated, predictions / "recalibrated", plan, dataset, wanted)}
+
+
+def measure_kept(run: Path, plan: Plan) -> list[dict[str, Any]]:
+    """Evaluate the models that a run kept on the way, each as it was trained.
+
+    Returns:
+        Of each, in order: ``step``, ``partial_ce`` on the held-out marks (None where none were held out), and
+        ``summary`` of the cases that training never saw.
+    """
+    events = [event for event in read_events(run / "events.jsonl") if event["event"] == "validation"]
+    marks = {event["step"]: event["partial_ce"] for event in events}
+    dataset, found = Dataset.open(Path(plan.dataset)), []
+    for folder in sorted((run / KEPT).glob("step_*")):
+        predictor = Predictor(*load_model(folder, plan.device), precision="fp32")
+        reading = _reading(predictor, run / "predictions" / folder.name, plan, dataset, Wanted())
+        step = int(folder.name.removeprefix("step_"))
+        found.append({"step": step, "partial_ce": marks.get(step), "summary": reading["summary"]})
+    return found
 
 
 def cache_of(plan: Plan, dataset: Dataset) -> SliceCache:
@@ -84,9 +120,9 @@ def _training_images(plan: Plan, dataset: Dataset) -> Iterator[Tensor]:
     return (image.to(plan.device) for image in images)
 
 
-def _reading(predictor: Predictor, out: Path, plan: Plan, dataset: Dataset, instances: bool) -> dict[str, Any]:
+def _reading(predictor: Predictor, out: Path, plan: Plan, dataset: Dataset, wanted: Wanted) -> dict[str, Any]:
     cases = find_cases([dataset.root], len(predictor.description.channels), fold=plan.fold)
-    for outcome in predict_stream(predictor, cases, out):
+    for outcome in predict_stream(predictor, cases, out, Output(probabilities=wanted.regions)):
         if outcome.error is not None:
             raise PointillistError(
                 "a case could not be predicted",
@@ -95,16 +131,18 @@ def _reading(predictor: Predictor, out: Path, plan: Plan, dataset: Dataset, inst
                 received=outcome.error,
                 todo="mend the case, then run the same command again",
             )
-    rows = _rows(out, dataset, instances=instances)
-    return {"summary": [_rounded(line) for line in summarise(rows)], "cases": _table(rows)}
+    rows, pool = _rows(out, dataset, wanted)
+    reading = {"summary": [_rounded(line) for line in summarise(rows)], "cases": _table(rows)}
+    return reading | ({"pooled": [_rounded(line) for line in pool]} if wanted.regions else {})
 
 
-def _rows(predictions: Path, dataset: Dataset, *, instances: bool) -> list[Row]:
-    """DSC and HD95 of every case and class, lengths in millimetres (where there are any) and in voxels; objects."""
-    by_unit = [evaluate_folder(predictions, dataset.root, Protocol(unit)).rows for unit in ("mm", "voxel")]
-    wanted = dict.fromkeys(row for rows in by_unit for row in rows if row.metric in _OF_CLASSES)
-    objects = evaluate_folder(predictions, dataset.root, Protocol(), instances=True).rows if instances else ()
-    return [*wanted, *objects]
+def _rows(predictions: Path, dataset: Dataset, wanted: Wanted) -> tuple[list[Row], tuple[dict[str, Any], ...]]:
+    """Every case and class, lengths in millimetres (where there are any) and in voxels; objects; pooled metrics."""
+    by_unit = [evaluate_folder(predictions, dataset.root, Protocol(unit)) for unit in ("mm", "voxel")]
+    metrics = (*_OF_CLASSES, *(_OF_REGIONS if wanted.regions else ()))
+    rows = dict.fromkeys(row for one in by_unit for row in one.rows if row.metric in metrics)
+    objects = evaluate_folder(predictions, dataset.root, Protocol(), instances=True).rows if wanted.instances else ()
+    return [*rows, *objects], by_unit[0].pooled
 
 
 def _table(rows: list[Row]) -> dict[str, Any]:

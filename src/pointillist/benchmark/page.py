@@ -12,10 +12,13 @@ import yaml
 from markupsafe import Markup
 from scipy.stats import spearmanr
 
-from pointillist.benchmark.comparison import Entrant, differences, ranks
-from pointillist.benchmark.figures import cost_and_quality, critical_difference
+from pointillist.benchmark.comparison import OVERALL, Entrant, differences, ranks
+from pointillist.benchmark.figures import cost_and_quality, critical_difference, learning
+from pointillist.benchmark.learning import AHEAD, learning_curves
 from pointillist.benchmark.published import table_of
+from pointillist.benchmark.selection import LAST, MARGIN, MARKS, TEST, by_rule, share_within
 from pointillist.benchmark.suite import load_suite, shipped
+from pointillist.evaluate.objects import OBJECTS
 from pointillist.evaluate.summary import ALL_CLASSES
 from pointillist.report.page import render
 from pointillist.report.run_page import ComparedCase
@@ -26,15 +29,19 @@ READINGS = {
     "recalibrated": "with BatchNorm statistics estimated again after training",
 }
 HEADS = {  # class, metric, unit, digits
-    "DSC": (ALL_CLASSES, "dsc", "1", 3),
-    "Dice": ("nucleus", "dsc", "1", 3),
-    "IoU": ("objects", "iou", "1", 3),
-    "mDice": ("objects", "mdice_strict", "1", 3),
-    "mDice, published rule": ("objects", "mdice_published", "1", 3),
-    "AJI": ("objects", "aji", "1", 3),
-    "HD95, voxels": (ALL_CLASSES, "hd95_pooled", "voxel", 1),
-    "HD95, mm": (ALL_CLASSES, "hd95_pooled", "mm", 1),
-    "HD95 bounded, mm": (ALL_CLASSES, "hd95_pooled_bounded", "mm", 1),
+    "DSC": (OVERALL, "dsc", "1", 3),
+    "IoU": (OBJECTS, "iou", "1", 3),
+    "mDice": (OBJECTS, "mdice_strict", "1", 3),
+    "mDice, published rule": (OBJECTS, "mdice_published", "1", 3),
+    "AJI": (OBJECTS, "aji", "1", 3),
+    "Dice, pooled": (OVERALL, "pooled_dsc", "1", 3),
+    "accuracy": (OVERALL, "pooled_accuracy", "1", 3),
+    "precision": (OVERALL, "pooled_precision", "1", 3),
+    "κ": (OVERALL, "pooled_kappa", "1", 3),
+    "AUC": (OVERALL, "pooled_auc", "1", 3),
+    "HD95, voxels": (OVERALL, "hd95_pooled", "voxel", 1),
+    "HD95, mm": (OVERALL, "hd95_pooled", "mm", 1),
+    "HD95 bounded, mm": (OVERALL, "hd95_pooled_bounded", "mm", 1),
 }
 """What a table shows of a suite, where its results have it."""
 _PAIRED = {"dsc": ("DSC", True), "hd95_pooled_bounded_mm": ("HD95 bounded, mm", False)}
@@ -60,7 +67,11 @@ def benchmark_page(
 
 
 def _section(name: str, entrants: Sequence[Entrant], reading: str, cases: Sequence[ComparedCase]) -> dict[str, Any]:
-    heads = {head: wanted for head, wanted in HEADS.items() if entrants[0].mean(reading, *wanted[:3]) is not None}
+    heads = {
+        head: wanted
+        for head, wanted in HEADS.items()
+        if any(one.mean(reading, *wanted[:3]) is not None for one in entrants)
+    }
     main = next(iter(heads.values()))
     ordered = sorted(entrants, key=lambda one: -(one.mean(reading, *main[:3]) or 0))
     tables = load_suite(name).published if name in shipped() else ()
@@ -73,6 +84,8 @@ def _section(name: str, entrants: Sequence[Entrant], reading: str, cases: Sequen
         "reading": reading,
         "rows": [_row(one, heads) for one in ordered],
         "papers": [paper for place in tables if (paper := _beside(place, ordered, reading))],
+        "selection": _selection(ordered),
+        "learning": _learning(ordered, reading),
         "pairs": _pairs(ordered, reading),
         "drawings": _drawings(ordered, reading, main),
         "cases": cases,
@@ -114,20 +127,23 @@ def _beside(place: str, entrants: Sequence[Entrant], reading: str) -> dict[str, 
     mine: dict[str, Entrant] = {}
     for one in sorted(entrants, key=lambda one: len(one.results[0]["settings"])):
         mine.setdefault(one.method, one)
-    theirs = table_of(place)
+    metric, overall = ("dsc", ALL_CLASSES) if table_of(place) else ("mdice_published", OBJECTS)
+    theirs = table_of(place, metric, cls=overall)
     shared = [name for name in theirs if name in mine]
     if not shared:
         return None
-    classes = [*_classes(mine[shared[0]], reading), ALL_CLASSES]
+    classes = [*(_classes(mine[shared[0]], reading) if metric == "dsc" else ()), overall]
     rows = [
-        {"title": name, "cells": [_against(place, name, mine[name], cls, reading) for cls in classes]}
+        {"title": name, "cells": [_against(place, metric, mine[name], cls, reading) for cls in classes]}
         for name in sorted(shared, key=lambda name: -theirs[name])
     ]
-    orders = [[theirs[name] for name in shared], [mine[name].mean(reading, *HEADS["DSC"][:3]) or 0 for name in shared]]
+    orders = [[theirs[name] for name in shared], [mine[name].mean(reading, overall, metric, "1") for name in shared]]
     rho = float(spearmanr(*orders).statistic) if len(shared) >= _LEAST else None
     ours = _our_protocol(mine[shared[0]].results[0])
     protocol = [(what, said, ours.get(what, "")) for what, said in _protocols().get(place, {}).items()]
-    return {"place": place, "classes": classes, "rows": rows, "rho": rho, "protocol": protocol}
+    return {
+        "place": place, "metric": metric, "classes": classes, "rows": rows, "rho": rho, "protocol": protocol,
+    }  # fmt: skip
 
 
 def _classes(one: Entrant, reading: str) -> list[str]:
@@ -135,8 +151,8 @@ def _classes(one: Entrant, reading: str) -> list[str]:
     return [line["class"] for line in lines if line["metric"] == "dsc" and line["class"] != ALL_CLASSES]
 
 
-def _against(place: str, name: str, one: Entrant, cls: str, reading: str) -> str:
-    published, obtained = table_of(place, cls=cls).get(name), one.mean(reading, cls, "dsc", "1")
+def _against(place: str, metric: str, one: Entrant, cls: str, reading: str) -> str:
+    published, obtained = table_of(place, metric, cls=cls).get(one.method), one.mean(reading, cls, metric, "1")
     if published is None or obtained is None:
         return "–"
     return f"{published:.3f} · {obtained:.3f} · {obtained - published:+.3f}"
@@ -162,6 +178,34 @@ def _our_protocol(result: Mapping[str, Any]) -> dict[str, str]:
         "weights": "last iterate" if training["select"] == "last" else "best on held-out marks",
         "HD95": "millimetres and voxels; undefined where one mask is empty, and counted",
     }
+
+
+def _selection(entrants: Sequence[Entrant]) -> dict[str, Any] | None:
+    """Which models the rules of selection take, run by run; None where runs kept no models."""
+    runs = [
+        (f"{one.title}, fold {result['fold']}, seed {result['seed']}", scores)
+        for one in entrants
+        for result in one.results
+        if (scores := by_rule(result))
+    ]
+    if not runs:
+        return None
+    shares = {rule: share_within([scores for _, scores in runs], rule) for rule in (LAST, MARKS)}
+    return {
+        "rules": [LAST, MARKS, TEST],
+        "rows": [(title, [_number(scores.get(rule), 3) for rule in (LAST, MARKS, TEST)]) for title, scores in runs],
+        "within": [f"{rule}: {share:.0%}" for rule, share in shares.items() if share is not None],
+        "margin": MARGIN,
+    }
+
+
+def _learning(entrants: Sequence[Entrant], reading: str) -> dict[str, Any] | None:
+    """Learning curves, and what the next patients promise; None where all runs learned from the same number."""
+    curves = learning_curves(entrants, reading)
+    if not curves:
+        return None
+    rows = [(x.title, x.groups[-1], f"{x.gain:+.3f}", f"{x.low:+.3f} … {x.high:+.3f}") for x in curves]
+    return {"drawing": Markup(learning(curves)), "rows": rows, "ahead": AHEAD}  # noqa: S704 - drawn by matplotlib
 
 
 def _pairs(entrants: Sequence[Entrant], reading: str) -> list[dict[str, Any]]:

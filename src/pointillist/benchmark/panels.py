@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pointillist.benchmark.comparison import Entrant
+from pointillist.benchmark.comparison import OVERALL, Entrant
 from pointillist.data.dataset import Dataset
 from pointillist.report.run_page import ComparedCase, RunResult, compare
 
@@ -22,7 +22,7 @@ def panels(out: Path, suite: str, entrants: Sequence[Entrant], reading: str) -> 
         entrants: its methods.
         reading: whose predictions are shown.
     """
-    best = max(entrants, key=lambda one: (one.method == _BOUND, one.mean(reading, *_main(one, reading)) or 0))
+    best = max(entrants, key=lambda one: (one.method == _BOUND, one.mean(reading, OVERALL, "dsc", "1") or 0))
     scores = best.by_case(reading, "dsc")
     ranked = sorted(scores, key=lambda case: (scores[case], case))
     run = _folder(out, suite, best) / "run.json"
@@ -48,12 +48,6 @@ def _predicted(case: str, folders: Mapping[str, Path]) -> list[RunResult]:
         for title, folder in folders.items()
         if any(folder.glob(f"{case}.*"))
     ]
-
-
-def _main(one: Entrant, reading: str) -> tuple[str, str, str]:
-    """Class, metric and unit of the Dice that sums a method up."""
-    lines = [line for line in one.results[0]["readings"][reading]["summary"] if line["metric"] == "dsc"]
-    return (lines[-1]["class"], "dsc", "1")
 
 
 def _folder(out: Path, suite: str, one: Entrant) -> Path:

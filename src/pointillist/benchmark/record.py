@@ -17,7 +17,13 @@ from pointillist.train.plan import Plan, split_of
 
 
 def result_of(
-    job: Job, plan: Plan, readings: dict[str, Any], *, evaluation_minutes: float, peak_memory_mb: dict[str, int]
+    job: Job,
+    plan: Plan,
+    readings: dict[str, Any],
+    kept: list[dict[str, Any]],
+    *,
+    evaluation_minutes: float,
+    peak_memory_mb: dict[str, int],
 ) -> dict[str, Any]:
     """What is written of a finished run; no path of this machine is in it.
 
@@ -25,6 +31,7 @@ def result_of(
         job: the run.
         plan: that it was trained by.
         readings: from ``pointillist.benchmark.measure.measure``.
+        kept: from ``pointillist.benchmark.measure.measure_kept``.
         evaluation_minutes: that both readings took.
         peak_memory_mb: the most that the last process held.
     """
@@ -40,6 +47,7 @@ def result_of(
         "fingerprint": job.fingerprint,
         "protocol": suite.protocol,
         "method": job.entry.name,
+        "title": job.entry.title,
         "settings": job.entry.settings,
         "all_settings": job.entry.all_settings(),
         "tuned": job.entry.tuned,
@@ -50,6 +58,7 @@ def result_of(
             "source": suite.dataset.model_dump(exclude_none=True),
             "hash": run["data"],
             "training_cases": len(fold.train),
+            "training_groups": len({case.group for case in dataset.training if case.id in set(fold.train)}),
             "training_slices": run["slices"]["train"],
             "evaluated_cases": len(evaluated),
         },
@@ -64,6 +73,7 @@ def result_of(
         "cost": cost_of(read_events(job.folder / "events.jsonl"))
         | {"evaluation_minutes": round(evaluation_minutes, 3), "peak_memory_mb": peak_memory_mb},
         "readings": readings,
+        **({"kept": kept} if kept else {}),
     }
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pointillist.benchmark.claims import claim, claim_when_free
 from pointillist.benchmark.jobs import BEGIN, Job, Machine
-from pointillist.benchmark.measure import cache_of, headline, measure
+from pointillist.benchmark.measure import Wanted, cache_of, headline, measure, measure_kept
 from pointillist.benchmark.provenance import PeakMemory, code_version
 from pointillist.benchmark.record import cost_of, result_of
 from pointillist.benchmark.results import read_result, write_result
@@ -147,9 +147,10 @@ class _Runner:
         elif not (job.folder / DESCRIPTION).exists():
             resume(job.folder)
         began = time.monotonic()
-        readings = measure(job.folder, plan, instances=job.suite.instances, border=job.suite.border)
+        readings = measure(job.folder, plan, Wanted(job.suite.instances, job.suite.regions, job.suite.border))
+        kept = measure_kept(job.folder, plan)
         minutes = (time.monotonic() - began) / 60
-        result = result_of(job, plan, readings, evaluation_minutes=minutes, peak_memory_mb=memory.read())
+        result = result_of(job, plan, readings, kept, evaluation_minutes=minutes, peak_memory_mb=memory.read())
         write_result(job.result, result)
 
 

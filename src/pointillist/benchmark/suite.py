@@ -51,6 +51,7 @@ class Entry(Section):
         settings: where they differ from its defaults.
         recipe: changes for this method alone, after the suite's.
         net: name of the network, where it is not the suite's.
+        groups: patients or slides that are trained on, drawn by the seed; None takes all.
         tuned: which settings were chosen by looking at results, and where.
     """
 
@@ -58,14 +59,14 @@ class Entry(Section):
     settings: dict[str, Any] = Field(default_factory=dict)
     recipe: RecipeChanges = RecipeChanges()
     net: str | None = None
+    groups: int | None = Field(default=None, ge=1)
     tuned: dict[str, str] = Field(default_factory=dict)
 
     @property
     def label(self) -> str:
         """The method's name, with a hash where the entry changes anything about it."""
         changes: dict[str, Any] = {"settings": self.settings, "recipe": self.recipe.model_dump(exclude_none=True)}
-        if self.net is not None:
-            changes["net"] = self.net
+        changes |= self._others()
         if not any(changes.values()):
             return self.name
         return f"{self.name}-{hashlib.sha256(json.dumps(changes, sort_keys=True).encode()).hexdigest()[:8]}"
@@ -73,9 +74,11 @@ class Entry(Section):
     @property
     def title(self) -> str:
         """The method and its settings, for people."""
-        words = {**self.settings, **self.recipe.model_dump(exclude_none=True), "net": self.net}
-        said = (f"{key}={value}" for key, value in words.items() if value is not None)
-        return " ".join([self.name, *said])
+        words = {**self.settings, **self.recipe.model_dump(exclude_none=True), **self._others()}
+        return " ".join([self.name, *(f"{key}={value}" for key, value in words.items())])
+
+    def _others(self) -> dict[str, Any]:
+        return self.model_dump(include={"net", "groups"}, exclude_none=True)
 
     def all_settings(self) -> dict[str, Any]:
         """Every setting of the method with the value it has here.
@@ -106,9 +109,13 @@ class Suite(Section):
         grid: how slices get their size, by name.
         recipe: changes for all methods; whatever is not named is as the method's source has it.
         instances: whether objects are evaluated too.
+        regions: whether accuracy, precision, recall, Cohen's κ and AUC are, a case and pooled over all cases.
         border: share of the columns that a third reading makes background at either end; 0 = there is none. See
             ``pointillist.predict.predictor.Predictor``.
         checkpoint_every: optimiser steps between checkpoints.
+        validate_every: optimiser steps between validations on held-out marks, for methods that ask for them.
+        select: ``marks`` holds a tenth of the training groups out and keeps the best weights by their marks.
+        keep: models that every run keeps on the way, each evaluated, so that rules of selection can be compared.
         published: tables of papers that ask the same, as ``PAPER, table N, DATASET``.
     """
 
@@ -127,8 +134,12 @@ class Suite(Section):
     grid: GridName = "zoom0"
     recipe: RecipeChanges = RecipeChanges()
     instances: bool = False
+    regions: bool = False
     border: float = Field(default=0.0, ge=0, lt=0.5)
     checkpoint_every: Positive = 250
+    validate_every: Positive = 250
+    select: Literal["last", "marks"] = "last"
+    keep: int = Field(default=0, ge=0)
     published: tuple[str, ...] = ()
 
     @field_validator("methods", mode="before")

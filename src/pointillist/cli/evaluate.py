@@ -66,7 +66,7 @@ def evaluate(
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
         return
     console = Console()
-    console.print(_table(content["summary"], content["header"]["cases"]))
+    console.print(_table([*content["summary"], *_pooled_lines(content["pooled"])], content["header"]["cases"]))
     for line in _remarks(content["header"], out):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -96,6 +96,16 @@ def _table(summary: list[dict[str, Any]], cases: int) -> Table:
             style="yellow" if line["undefined"] else "",
         )
     return table
+
+
+def _pooled_lines(pooled: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Pooled metrics in the form of the summary's lines, below them."""
+    return [
+        line
+        | {"class": f"{line['class']}, pixels of all cases together", "unit": "1", "mean": line["value"]}
+        | {"n": line["cases"], "undefined": 0}
+        for line in pooled
+    ]
 
 
 def _remarks(header: dict[str, Any], out: Path | None) -> list[str]:

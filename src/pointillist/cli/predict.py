@@ -29,8 +29,25 @@ def predict(
     ] = False,
     uncertainty: Annotated[bool, typer.Option("--uncertainty", help="Also write a map of uncertainty, 0 … 1.")] = False,
     kind: Annotated[
-        Literal["nifti", "png", "tiff"] | None,
-        typer.Option("--as", help="Kind of label files; default: NIfTI for volumes, else PNG.", show_default=False),
+        Literal["nifti", "png", "tiff", "geojson"] | None,
+        typer.Option(
+            "--as",
+            help="Kind of label files; default: NIfTI for volumes, else PNG. geojson: objects as QuPath opens them.",
+            show_default=False,
+        ),
+    ] = None,
+    instances: Annotated[bool, typer.Option("--instances", help="Also write images of object numbers.")] = False,
+    min_object: Annotated[
+        int, typer.Option(metavar="PIXELS", min=0, help="Of --instances and geojson: smaller objects are dropped.")
+    ] = 64,
+    max_hole: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PIXELS",
+            min=0,
+            help="Likewise: larger holes stay open; default: all are filled.",
+            show_default=False,
+        ),
     ] = None,
     argmax: Annotated[
         Literal["network", "native"],
@@ -62,6 +79,7 @@ def predict(
     where it stopped: finished predictions are kept as long as image, model and settings are the same. A file that
     cannot be predicted is reported, and the rest goes on; the exit code is then 1.
     """
+    from pointillist.geometry.objects import ObjectRules
     from pointillist.predict.cases import find_cases
     from pointillist.predict.device import choose_device, use_threads
     from pointillist.predict.model import load_model, read_description
@@ -75,7 +93,9 @@ def predict(
     cases = find_cases(inputs, len(read_description(run).channels), fold=fold)
     net, description = load_model(run, choose_device(device))
     predictor = Predictor(net, description, precision=precision, batch=batch, argmax=argmax, border=border)
-    outcomes = predict_stream(predictor, cases, out, Output(kind, probabilities, uncertainty, header_rule))
+    rules = ObjectRules(min_object, max_hole)
+    output = Output(kind, probabilities, uncertainty, header_rule, instances, rules)
+    outcomes = predict_stream(predictor, cases, out, output)
     _report(outcomes, len(cases), out, as_json=as_json)
 
 

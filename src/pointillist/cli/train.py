@@ -22,12 +22,15 @@ def train(
     fold: Annotated[
         int | None, typer.Option(min=1, help="Hold out this fold; 1 is the papers' first.", show_default=False)
     ] = None,
+    groups: Annotated[
+        int | None, typer.Option(min=1, help="Learn from so many patients or slides alone.", show_default=False)
+    ] = None,
     iterations: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 1500,
     size: Annotated[int, typer.Option(min=16, help="Rows and columns of a training image.")] = 128,
     batch: Annotated[int | None, typer.Option(min=1, help="Images a step; default: the method's.")] = None,
-    net: Annotated[str, typer.Option(help="Network: unet or resnet50_unet.")] = "unet",
+    net: Annotated[str, typer.Option(help="Network: unet, resnet34_unet or resnet50_unet.")] = "unet",
     pretrained: Annotated[
-        Path | None, typer.Option(help="Weights of resnet50_unet's encoder.", show_default=False)
+        Path | None, typer.Option(help="Weights of the ResNet's encoder.", show_default=False)
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides everything random.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
@@ -38,6 +41,10 @@ def train(
     select: Annotated[
         Literal["last", "marks"], typer.Option(help="Keep the last iterate, or the best on held-out marks.")
     ] = "last",
+    keep: Annotated[int, typer.Option(min=0, help="Also keep so many models on the way, in RUN/kept.")] = 0,
+    validate_every: Annotated[
+        int, typer.Option(min=1, help="Steps between validations on held-out marks, where there are any.")
+    ] = 250,
     recalibrate_bn: Annotated[
         bool, typer.Option("--recalibrate-bn", help="Re-estimate BatchNorm statistics before saving.")
     ] = False,
@@ -80,6 +87,7 @@ def train(
                 method=method,
                 settings=_pairs(settings or []),
                 fold=fold,
+                groups=groups,
                 iterations=iterations,
                 size=size,
                 batch=batch or recipe.batch,
@@ -90,6 +98,8 @@ def train(
                 precision=best_precision(where) if precision == "auto" else precision,
                 threads=threads or idle_threads(),
                 select=select,
+                keep=keep,
+                validate_every=validate_every,
                 recalibrate_bn=recalibrate_bn,
                 augmentation=augmentation,
                 normalisation=normalisation,

@@ -116,6 +116,29 @@ def held_out(groups: Mapping[str, str], fraction: float, seed: int) -> Split:
     return _split(groups, {case for group in chosen for case in members[group]})
 
 
+def drawn_groups(groups: Mapping[str, str], count: int, seed: int) -> tuple[str, ...]:
+    """The cases of so many groups; those of fewer groups are among those of more.
+
+    Args:
+        groups: group of every case id to draw from.
+        count: groups that are drawn.
+        seed: decides which.
+
+    Raises:
+        InputError: if there are not so many.
+    """
+    members = _members(groups)
+    if not 1 <= count <= len(members):
+        raise InputError(
+            "so many patients or slides cannot be drawn",
+            where="--groups",
+            expected=f"1 … {len(members)}, the groups to train on",
+            received=count,
+            todo="ask for fewer, or leave it out",
+        )
+    return tuple(sorted(case for group in _shuffled(members, seed)[:count] for case in members[group]))
+
+
 def check_splits(splits: Sequence[Split], groups: Mapping[str, str]) -> None:
     """Refuse folds that name unknown cases, use a case twice or on both sides, or part a group.
 

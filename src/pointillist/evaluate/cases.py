@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from pointillist.data.image import Image
 from pointillist.evaluate import classify, overlap, surface
 from pointillist.evaluate.classes import Classes, check_labels
 from pointillist.evaluate.overlap import Confusion
+from pointillist.evaluate.pooled import CaseCounts
 from pointillist.evaluate.protocol import LengthUnit, Protocol
+from pointillist.evaluate.scores import auc_of, read_probabilities, score_counts
 from pointillist.evaluate.table import Row, make_row
 from pointillist.geometry.distance import SurfaceDistances, surface_distances
 
@@ -62,6 +65,37 @@ def case_rows(case: str, prediction: Image, reference: Image, classes: Classes, 
     return rows
 
 
+def case_counts(prediction: Image, reference: Image, classes: Classes, probabilities: Path | None) -> CaseCounts:
+    """What a case adds to the metrics that are pooled over all cases.
+
+    Args:
+        prediction: ``(*s)`` labels.
+        reference: ``(*s)`` labels on the same grid.
+        classes: to evaluate.
+        probabilities: the case's file, if there is one.
+
+    Raises:
+        DamagedFileError, GeometryError: as ``pointillist.evaluate.scores.read_probabilities``.
+    """
+    counts = overlap.confusions(prediction.array, reference.array, classes.names, classes.ignore)
+    by_name = {name: counts[value] for value, name in classes.names.items()}
+    if probabilities is None or not classes.names:
+        return CaseCounts(by_name)
+    scores = score_counts(read_probabilities(probabilities, reference), reference.array, classes, str(probabilities))
+    return CaseCounts(by_name, {name: scores[value] for value, name in classes.names.items()})
+
+
+def auc_rows(case: str, counts: CaseCounts) -> list[Row]:
+    """The area under the ROC curve of every class of one case, if it has probabilities."""
+    return [
+        make_row(
+            case, cls, "auc", float(auc_of(*scores)), "1",
+            (counts.counts[cls].n_ref, counts.counts[cls].n_pred), "the reference is empty or full",
+        )
+        for cls, scores in (counts.scores or {}).items()
+    ]  # fmt: skip
+
+
 def class_rows(case: str, cls: str, pair: ClassPair, protocol: Protocol) -> list[Row]:
     """Every metric of one class in one case."""
     counts, unit = pair.counts, pair.unit
@@ -69,7 +103,7 @@ def class_rows(case: str, cls: str, pair: ClassPair, protocol: Protocol) -> list
     reason = _why_undefined(counts)
     rows = [
         make_row(case, cls, metric.__name__, metric(counts), "1", sizes, reason)
-        for metric in (overlap.dsc, overlap.iou, classify.accuracy, classify.precision, classify.kappa)
+        for metric in (overlap.dsc, overlap.iou, classify.accuracy, classify.precision, classify.recall, classify.kappa)
     ]
     lengths: dict[str, Callable[[SurfaceDistances], float]] = {
         "hd95_pooled": surface.hd95_pooled,

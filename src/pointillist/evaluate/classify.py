@@ -25,6 +25,16 @@ def precision(counts: Confusion) -> float:
     return 1.0 if counts.total and not counts.n_ref else float("nan")
 
 
+def recall(counts: Confusion) -> float:
+    """Share of the reference's voxels that were found, TP / (TP + FN).
+
+    1 where both masks are empty; NaN where only the reference is, or nothing was compared.
+    """
+    if counts.n_ref:
+        return counts.tp / counts.n_ref
+    return 1.0 if counts.total and not counts.n_pred else float("nan")
+
+
 def kappa(counts: Confusion) -> float:
     """Cohen's kappa: agreement beyond chance, (p_o − p_e) / (1 − p_e).
 

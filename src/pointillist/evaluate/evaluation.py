@@ -11,11 +11,13 @@ from pointillist import __version__
 from pointillist.data.image import HeaderRule, Image, same_grid
 from pointillist.data.readers import read_label
 from pointillist.errors import LabelError
-from pointillist.evaluate.cases import case_rows
+from pointillist.evaluate.cases import auc_rows, case_counts, case_rows
 from pointillist.evaluate.classes import Classes, find_classes, labels_in
 from pointillist.evaluate.folders import Pair, Pairing, pair_files
 from pointillist.evaluate.objects import object_rows
+from pointillist.evaluate.pooled import CaseCounts, pooled
 from pointillist.evaluate.protocol import SURFACE, Protocol
+from pointillist.evaluate.scores import FOLDER
 from pointillist.evaluate.summary import DEFINITION, RESAMPLES
 from pointillist.evaluate.table import Evaluation, Row
 
@@ -57,20 +59,34 @@ def evaluate_folder(
         classes = named or _classes_by_number(pairing, header_rule)
     rows: list[Row] = []
     notes: Counter[str] = Counter()
+    maps = _probability_maps(pairing, notes) if classes is not None else {}
+    pool: list[CaseCounts] = []
     for pair in pairing.pairs:
         predicted, truth = _read(pair, header_rule)
         notes.update([*predicted.notes, *truth.notes, *same_grid(truth, predicted)])
         if classes is None:
             rows += object_rows(pair.case, predicted, truth)
-        else:
-            rows += case_rows(pair.case, predicted, truth, classes, protocol)
+            continue
+        rows += case_rows(pair.case, predicted, truth, classes, protocol)
+        pool.append(case_counts(predicted, truth, classes, maps.get(pair.case)))
+        rows += auc_rows(pair.case, pool[-1])
     header = {
         "predictions": str(predictions),
         "reference": str(reference),
         "bootstrap": {"seed": seed, "resamples": RESAMPLES},
         **_header(rows, pairing, protocol, classes, notes),
     }
-    return Evaluation(tuple(rows), header)
+    return Evaluation(tuple(rows), header, tuple(pooled(pool, seed=seed)))
+
+
+def _probability_maps(pairing: Pairing, notes: Counter[str]) -> dict[str, Path]:
+    """Probabilities by case, if every case has them."""
+    maps = {pair.case: pair.prediction.parent / FOLDER / f"{pair.case}.npz" for pair in pairing.pairs}
+    there = {case: path for case, path in maps.items() if path.is_file()}
+    if there and len(there) < len(maps):
+        notes[f"auc: left out, {len(maps) - len(there)} of {len(maps)} predictions have no probabilities"] = 1
+        return {}
+    return there
 
 
 def _read(pair: Pair, header_rule: HeaderRule) -> tuple[Image, Image]:
@@ -106,6 +122,7 @@ def _header(
     return {
         "pointillist": __version__,
         "definitions": {metric: protocol.definition(metric) for metric in metrics},
+        "pooled": "over all voxels of all cases together, class against rest, with a bootstrap interval over cases",
         "surface": SURFACE,
         "summary": DEFINITION,
         "unit": protocol.unit,

@@ -6,13 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_fill_holes
-from skimage.measure import label
 
 from pointillist.errors import GeometryError
+from pointillist.geometry.objects import ObjectRules, objects_of
 from pointillist.types import AnyArray, InstanceMap, Mask
 
-_PUBLISHED_MIN_AREA = 64
+_PUBLISHED_OBJECTS = ObjectRules(min_area=64, max_hole=None)
 _PUBLISHED_TINY = 20
 _PUBLISHED_EPS = 1e-4
 
@@ -105,12 +104,7 @@ def published_instances(mask: Mask) -> InstanceMap:
     Returns:
         ``(h, w)`` ids 1 … n.
     """
-    parts = label(mask, connectivity=2)  # type: ignore[no-untyped-call]
-    large = np.bincount(parts.ravel()) >= _PUBLISHED_MIN_AREA
-    large[0] = False
-    filled = binary_fill_holes(large[parts])
-    objects: InstanceMap = label(filled, connectivity=2).astype(np.int32)  # type: ignore[no-untyped-call]
-    return objects
+    return objects_of(mask, _PUBLISHED_OBJECTS)[0]
 
 
 def mdice_published(prediction: AnyArray, reference: AnyArray) -> float:

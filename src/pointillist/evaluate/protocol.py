@@ -23,7 +23,10 @@ DEFINITIONS = {
     "iou": "intersection over union TP/(TP+FP+FN); 1 where both masks are empty",
     "accuracy": "share of voxels on which class and rest agree",
     "precision": "TP/(TP+FP); 1 where both masks are empty, undefined where only the prediction is",
+    "recall": "TP/(TP+FN); 1 where both masks are empty, undefined where only the reference is",
     "kappa": "Cohen's kappa of class against rest",
+    "auc": "area under the ROC curve of the class's probability (in half precision), class against rest, ties "
+    "counting half; undefined where the reference is empty or full",
     "hd95_pooled": f"95th percentile of both directed surface-distance sets together (medpy); {_EMPTY}",
     "hd95_pooled_bounded": "hd95_pooled, with the volume's diagonal √Σ(voxels·spacing)² where one mask is empty",
     "hd95_max": f"larger of the two directed 95th percentiles (MONAI, Metrics Reloaded); {_EMPTY}",
@@ -91,6 +94,8 @@ class Protocol:
 
     def definition(self, metric: str) -> str:
         """What a reported metric means."""
+        if metric.startswith("pooled_"):
+            return f"over all voxels of all cases together: {self.definition(metric.removeprefix('pooled_'))}"
         if metric.startswith("nsd_"):
             return (
                 f"share of both surfaces' voxels within {metric.removeprefix('nsd_')} of the other surface (MONAI, "

@@ -50,7 +50,7 @@ def _lines(metric: str, unit: str, rows: list[Row], seed: int) -> list[dict[str,
     for row in rows:
         values[cases[row.case], classes[row.cls]] = np.nan if row.value is None else row.value
     defined = ~np.isnan(values)
-    weights = _weights(len(cases), seed)
+    weights = resample_weights(len(cases), seed)
     replicates = _mean(weights @ np.where(defined, values, 0), weights @ defined)
     lines = [
         _line(cls, metric, unit, column, float(np.nanmean(column)) if kept.any() else np.nan, spread)
@@ -84,7 +84,7 @@ def _line(cls: str, metric: str, unit: str, values: Floats, mean: float, replica
 
 
 @lru_cache(maxsize=4)
-def _weights(cases: int, seed: int) -> Floats:
+def resample_weights(cases: int, seed: int) -> Floats:
     """``(resamples, cases)`` how often each case is drawn; the same draws for every metric of the same cases."""
     draws = np.random.default_rng(seed).multinomial(cases, np.full(cases, 1 / cases), size=RESAMPLES)
     return draws.astype(np.float64)

@@ -68,19 +68,21 @@ class Evaluation:
     Attributes:
         rows: in the order of cases, classes, metrics.
         header: definitions by metric, protocol, unit, rule, version, notes; JSON values only.
+        pooled: from ``pointillist.evaluate.pooled.pooled``; empty for objects.
     """
 
     rows: tuple[Row, ...]
     header: dict[str, Any]
+    pooled: tuple[dict[str, Any], ...] = ()
 
     def to_json(self, summary: list[dict[str, Any]]) -> dict[str, Any]:
-        """Header, summary and rows as JSON values.
+        """Header, summary, pooled metrics and rows as JSON values.
 
         Args:
             summary: from ``pointillist.evaluate.summary.summarise``.
         """
         rows = [dict(zip(COLUMNS, row.cells(), strict=True)) for row in self.rows]
-        return {"header": self.header, "summary": summary, "rows": rows}
+        return {"header": self.header, "summary": summary, "pooled": list(self.pooled), "rows": rows}
 
     def to_csv(self) -> bytes:
         """The rows as UTF-8 CSV; an undefined value is an empty cell."""

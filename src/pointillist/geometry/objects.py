@@ -40,6 +40,10 @@ class ObjectRules:
                 )
 
 
+DEFAULT_RULES = ObjectRules()
+"""Those of Scribble2Label's evaluation: 64 pixels, every hole filled."""
+
+
 def objects_of(labels: AnyArray, rules: ObjectRules) -> tuple[InstanceMap, tuple[int, ...]]:
     """Number the objects of every class.
 

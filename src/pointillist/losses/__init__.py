@@ -7,6 +7,7 @@ zero that is connected to the graph where a batch offers nothing to learn from.
 """
 
 from pointillist.losses.attentive_similarity import attentive_similarity
+from pointillist.losses.cell_label import cell_label
 from pointillist.losses.certain_pixels import certain_pixels
 from pointillist.losses.class_attraction import class_attraction
 from pointillist.losses.contour import contour
@@ -25,12 +26,15 @@ from pointillist.losses.partial_dice import partial_dice
 from pointillist.losses.pixel_contrast import pixel_contrast
 from pointillist.losses.pixel_cosine import pixel_cosine
 from pointillist.losses.prototype_label import prototype_label
+from pointillist.losses.sigmoid_contrast import sigmoid_contrast
 from pointillist.losses.soft_ce import soft_ce
 from pointillist.losses.soft_consistency import soft_consistency
 from pointillist.losses.total_variation import total_variation
+from pointillist.losses.weighted_kl import weighted_kl
 
 __all__ = [
     "attentive_similarity",
+    "cell_label",
     "certain_pixels",
     "class_attraction",
     "contour",
@@ -50,7 +54,9 @@ __all__ = [
     "pixel_contrast",
     "pixel_cosine",
     "prototype_label",
+    "sigmoid_contrast",
     "soft_ce",
     "soft_consistency",
     "total_variation",
+    "weighted_kl",
 ]

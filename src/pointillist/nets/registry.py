@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from torch import nn
@@ -14,7 +15,11 @@ from pointillist.nets.network import SegmentationNet
 from pointillist.nets.resnet_unet import ResNetUNet
 from pointillist.nets.unet import UNet
 
-NETS: dict[str, Callable[[int, int], SegmentationNet]] = {"unet": UNet, "resnet50_unet": ResNetUNet}
+NETS: dict[str, Callable[[int, int], SegmentationNet]] = {
+    "unet": UNet,
+    "resnet34_unet": partial(ResNetUNet, depth=34),
+    "resnet50_unet": partial(ResNetUNet, depth=50),
+}
 """Constructors by name: channels of the image and number of classes in, network out."""
 
 GRAFTS: dict[str, Callable[..., nn.Module]] = {"spatial_attention": SpatialAttention}

@@ -13,8 +13,9 @@ from typing import Any, Literal
 from pointillist.data.image import HeaderRule, Image
 from pointillist.data.writers import write_json
 from pointillist.errors import DatasetError, InputError, PointillistError
+from pointillist.geometry.objects import DEFAULT_RULES, ObjectRules
 from pointillist.predict.cases import CaseBytes, InputCase, read_case
-from pointillist.predict.export import Kind, ending_for, write_prediction
+from pointillist.predict.export import Form, Kind, ending_for, write_prediction
 from pointillist.predict.found import Prediction
 from pointillist.predict.predictor import Predictor
 from pointillist.runtime.events import EventLog, read_events
@@ -27,16 +28,21 @@ class Output:
     """What is written of every prediction.
 
     Attributes:
-        kind: of label files; None takes NIfTI for volumes and PNG for 2-D images.
+        kind: of label files; None takes NIfTI for volumes and PNG for 2-D images. ``geojson`` writes polygons in
+            their place.
         probabilities: whether class probabilities are written.
         uncertainty: whether a map of uncertainty is written.
         header_rule: which side of a contradictory NIfTI header to believe.
+        instances: whether images of object numbers are written.
+        rules: what counts as an object, for those and for polygons.
     """
 
     kind: Kind | None = None
     probabilities: bool = False
     uncertainty: bool = False
     header_rule: HeaderRule = "auto"
+    instances: bool = False
+    rules: ObjectRules = DEFAULT_RULES
 
 
 @dataclass(frozen=True)
@@ -117,22 +123,23 @@ class _Stream:
             if self._unchanged(earlier, content):
                 return Outcome(case.id, "kept", tuple(earlier["outputs"])), {}
             self._remove(earlier)
-            prediction, image, ending = self._predict(content)
+            prediction, image, form = self._predict(content)
         except (PointillistError, MemoryError, PermissionError) as error:
             self._remove(earlier)
             message = str(error) or type(error).__name__
             return Outcome(case.id, "failed", error=message), {"error": message}
         classes = self._predictor.description.classes
-        paths = write_prediction(self._out, case.id, prediction, image.grid, classes, ending)
+        paths = write_prediction(self._out, case.id, prediction, image.grid, classes, form)
         outputs = {path.relative_to(self._out).as_posix(): _sha256(path) for path in paths}
         record = {"inputs": content.hashes, "made_by": self._made_by, "outputs": outputs}
         return Outcome(case.id, "predicted", tuple(outputs), image.notes), record
 
-    def _predict(self, content: CaseBytes) -> tuple[Prediction, Image, str]:
+    def _predict(self, content: CaseBytes) -> tuple[Prediction, Image, Form]:
         image = content.image(self._output.header_rule)
-        ending = ending_for(image.grid, self._output.kind, image.where)
-        wanted = {"probabilities": self._output.probabilities, "uncertainty": self._output.uncertainty}
-        return self._predictor.predict(image, **wanted), image, ending
+        output = self._output
+        ending = ending_for(image.grid, output.kind, image.where, instances=output.instances)
+        wanted = {"probabilities": output.probabilities, "uncertainty": output.uncertainty}
+        return self._predictor.predict(image, **wanted), image, Form(ending, output.instances, output.rules)
 
     def _unchanged(self, earlier: dict[str, Any], content: CaseBytes) -> bool:
         """Whether an earlier run predicted the same bytes with the same model, and its files are still as written."""

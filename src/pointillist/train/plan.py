@@ -16,7 +16,7 @@ from pointillist.data.cache.grids import GridName
 from pointillist.data.cache.normalise import NormalisationName
 from pointillist.data.compressed import read_bytes
 from pointillist.data.dataset import Dataset
-from pointillist.data.split import Split, held_out
+from pointillist.data.split import Split, drawn_groups, held_out
 from pointillist.data.writers import write_json
 from pointillist.errors import InputError
 from pointillist.methods import Recipe
@@ -34,6 +34,7 @@ class Plan:
         method: name of the method.
         settings: of the method, where they differ from its defaults.
         fold: counted from 1 as in the papers; None trains on every training case.
+        groups: patients or slides that are trained on, drawn by the seed, fewer among more; None takes all.
         iterations: optimiser steps.
         size: rows and columns of a training image.
         batch: images a step.
@@ -51,12 +52,14 @@ class Plan:
         recipe: how the method is optimised.
         checkpoint_every: optimiser steps between checkpoints.
         validate_every: optimiser steps between validations on held-out marks.
+        keep: how many models are kept on the way, at even distances and the last iterate among them.
     """
 
     dataset: str
     method: str
     settings: dict[str, Any] = field(default_factory=dict)
     fold: int | None = None
+    groups: int | None = None
     iterations: int = 1500
     size: int = 128
     batch: int = 12
@@ -74,6 +77,7 @@ class Plan:
     recipe: Recipe = field(default_factory=Recipe)
     checkpoint_every: int = 500
     validate_every: int = 250
+    keep: int = 0
 
     def __post_init__(self) -> None:
         for name in ("iterations", "batch", "threads", "checkpoint_every", "validate_every"):
@@ -85,6 +89,19 @@ class Plan:
                     received=getattr(self, name),
                     todo="give a larger number",
                 )
+        if not 0 <= self.keep <= self.iterations:
+            raise InputError(
+                "so many models cannot be kept",
+                where="--keep",
+                expected=f"0 … {self.iterations}, the iterations",
+                received=self.keep,
+                todo="keep fewer",
+            )
+
+    @property
+    def kept_steps(self) -> frozenset[int]:
+        """After which optimiser steps the model is kept."""
+        return frozenset(round(number * self.iterations / self.keep) for number in range(1, self.keep + 1))
 
 
 def write_plan(run: Path, plan: Plan, details: dict[str, Any]) -> None:
@@ -163,9 +180,12 @@ def split_of(plan: Plan, dataset: Dataset, *, hold_out: bool) -> tuple[Split, tu
             received=f"none in fold {plan.fold}" if plan.fold else "none",
             todo="choose another fold, or import the dataset anew",
         )
+    groups = {case.id: case.group for case in dataset.training if case.id in set(fold.train)}
+    if plan.groups is not None:
+        fold = replace(fold, train=drawn_groups(groups, plan.groups, plan.seed))
+        groups = {case: groups[case] for case in fold.train}
     if not hold_out:
         return fold, ()
-    groups = {case.id: case.group for case in dataset.training if case.id in set(fold.train)}
     selection = held_out(groups, _SELECTION_SHARE, plan.seed)
     return replace(fold, train=selection.train), selection.val
 

@@ -25,6 +25,9 @@ from pointillist.runtime.memory import keep_freed_memory
 from pointillist.train.plan import Plan, read_plan, split_of, write_plan
 from pointillist.train.trainer import Progress, Trainer
 
+KEPT = "kept"
+"""Folder of the models that a run keeps on the way."""
+
 
 def train(plan: Plan, run: Path, *, on_progress: Callable[[Progress], None] = lambda _: None) -> None:
     """Start a run and train to its end.
@@ -125,9 +128,17 @@ def new_method(plan: Plan, dataset: Dataset) -> Method:
 
 
 def _finish(plan: Plan, run: Path, trainer: Trainer, *, resume: bool) -> None:
-    trainer.fit(resume=resume)
+    def keep(step: int) -> None:
+        _save(plan, run / KEPT / f"step_{step:08d}", trainer, step)
+
+    trainer.fit(resume=resume, keep=keep)
     if plan.recalibrate_bn:
         trainer.recalibrate()
+    _save(plan, run, trainer, plan.iterations)
+
+
+def _save(plan: Plan, folder: Path, trainer: Trainer, step: int) -> None:
+    """Write the model as it is now, by one process alone."""
     if rank() != 0:
         return
     dataset = Dataset.open(Path(plan.dataset))
@@ -144,7 +155,7 @@ def _finish(plan: Plan, run: Path, trainer: Trainer, *, resume: bool) -> None:
             "dataset": dataset.name,
             "data": trainer.source.cache.key,
             "fold": plan.fold,
-            "iterations": plan.iterations,
+            "iterations": step,
             "pretrained": plan.pretrained and Path(plan.pretrained).name,
             "seed": plan.seed,
             "recalibrated_bn": plan.recalibrate_bn,
@@ -152,7 +163,7 @@ def _finish(plan: Plan, run: Path, trainer: Trainer, *, resume: bool) -> None:
             "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         },
     )
-    save_model(run, trainer.method.predictor(), description)
+    save_model(folder, trainer.method.predictor(), description)
 
 
 def _details(plan: Plan, trainer: Trainer) -> dict[str, Any]:

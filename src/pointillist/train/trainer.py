@@ -129,8 +129,12 @@ class Trainer:
         """Where the run stands."""
         return Clock(self.plan.seed, self._step, self._step // self.steps_an_epoch, self.plan.iterations, rank())
 
-    def fit(self, *, resume: bool = False) -> None:
+    def fit(self, *, resume: bool = False, keep: Callable[[int], None] = lambda _: None) -> None:
         """Train to the end, from the start or from the newest whole checkpoint.
+
+        Args:
+            resume: whether to go on from a checkpoint.
+            keep: called after the plan's ``kept_steps``, with the step, to keep the model as it is.
 
         Raises:
             Stopped: after SIGTERM or an interrupt, once everything is saved.
@@ -143,7 +147,7 @@ class Trainer:
             else:
                 log.write("start", method=self.method.name, total=self.plan.iterations)
                 self.method.before_training(self._context())
-            self._loop(log)
+            self._loop(log, keep)
             average_buffers(self.method)
             self._fabric.barrier()
             if self.plan.select == "marks":
@@ -159,8 +163,8 @@ class Trainer:
         images = training_images(self.source, self.train, self._augmentation, batch=plan.batch, seed=plan.seed)
         recalibrate(self.method.predictor(), (image.to(self._fabric.device) for image in images))
 
-    def _loop(self, log: EventLog) -> None:
-        began, first = time.monotonic(), self._step
+    def _loop(self, log: EventLog, keep: Callable[[int], None]) -> None:
+        began, first, kept_steps = time.monotonic(), self._step, self.plan.kept_steps
         while self._step < self.plan.iterations:
             clock = self.clock
             torch.manual_seed(clock.seed_for("step"))
@@ -177,6 +181,9 @@ class Trainer:
             if self._step % _LOG_EVERY == 0 or self._step == self.plan.iterations:
                 self._log_step(log, out, left)
             self._validate_if_due(log, context)
+            if self._step in kept_steps:
+                average_buffers(self.method)
+                keep(self._step)
             if self._stop or self._step % self.plan.checkpoint_every == 0 or self._step == self.plan.iterations:
                 self._save(log)
             if self._stop and self._step < self.plan.iterations:
