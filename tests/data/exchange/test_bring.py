@@ -201,14 +201,21 @@ def test_edited_labels_are_mended_first(pictures, tmp_path):
     bring_marks(pictures, [file])
 
 
-def test_interrupted_between_its_files_it_says_so_and_goes_on(pictures, labels_of, tmp_path, monkeypatch):
+@pytest.mark.parametrize("write", [1, 2])
+def test_interrupted_between_its_files_it_says_so_and_goes_on(pictures, labels_of, tmp_path, monkeypatch, write):
     file = geojson(tmp_path / "slide1.geojson", feature("Polygon", SQUARE), feature("Point", [0.5, 0.5], "Tumör"))
+    calls = []
 
-    def killed(*_):
-        raise KeyboardInterrupt
+    def killed(*arguments):
+        calls.append(arguments)
+        if len(calls) == write:
+            raise KeyboardInterrupt
+        write_label(*arguments)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("pointillist.data.marked.write_label", killed)
+        bring_marks(pictures, [file])
+    with pytest.raises(LabelError, match="edited by another tool"):
         bring_marks(pictures, [file])
     result = check_dataset(Dataset.open(pictures.root), mend=True)
     assert "edited-labels" in {finding.rule for finding in result.findings}
