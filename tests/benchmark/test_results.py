@@ -39,8 +39,8 @@ def smoke(out):
 def test_a_results_file_says_all(smoke):
     result = read_result(smoke[1].result)
     assert set(result) == {
-        "format", "suite", "run", "fingerprint", "protocol", "method", "settings", "all_settings", "tuned", "fold",
-        "seed", "data", "training", "code", "earlier_code", "hardware", "cost", "readings",
+        "format", "suite", "run", "fingerprint", "protocol", "method", "title", "settings", "all_settings", "tuned",
+        "fold", "seed", "data", "training", "code", "earlier_code", "hardware", "cost", "readings",
     }  # fmt: skip
     assert (result["method"], result["settings"], result["fold"], result["seed"]) == (
         "gated_crf",

@@ -74,7 +74,7 @@ def test_json_is_all_that_is_printed(folders, tmp_path):
     assert content == json.loads(out.read_text())
     assert content["header"]["bootstrap"]["seed"] == 3
     assert "nsd_1.5voxel" in content["header"]["definitions"]
-    assert len(content["rows"]) == 3 * 2 * 11
+    assert len(content["rows"]) == 3 * 2 * 12
     assert len(out.with_suffix(".csv").read_text().splitlines()) == len(content["rows"]) + 1
     assert {line["class"] for line in content["summary"]} == {"1", "2", "all classes"}
 

@@ -31,7 +31,7 @@ def test_the_module_is_the_program():
 IMPORTS = [f"import {kind}" for kind in ("acdc", "dsb2018", "chaos", "btcv", "mscmr", "folder")]
 
 
-@pytest.mark.parametrize("command", [*IMPORTS, "simulate", "check", "evaluate"])
+@pytest.mark.parametrize("command", [*IMPORTS, "simulate", "check", "evaluate", "marks import", "marks export"])
 def test_every_command_explains_itself_with_an_example(capsys, command):
     run(*command.split(), "--help")
     out = capsys.readouterr().out

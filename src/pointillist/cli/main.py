@@ -10,7 +10,7 @@ from types import FrameType
 import typer
 
 import pointillist
-from pointillist.cli import import_
+from pointillist.cli import import_, marks
 from pointillist.cli.benchmark import benchmark
 from pointillist.cli.cache import cache
 from pointillist.cli.check import check
@@ -31,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(import_.app, name="import")
+app.add_typer(marks.app, name="marks")
 for command in (demo, simulate, check, cache, methods, train, predict, evaluate, report, benchmark):
     app.command()(command)
 

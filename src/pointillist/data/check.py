@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
 from pointillist.data.case import Case
-from pointillist.data.dataset import Dataset, labels_from_disk
+from pointillist.data.dataset import Dataset
 from pointillist.data.image import Image, same_grid
 from pointillist.data.label_health import LabelHealth, label_health
+from pointillist.data.marked import read_base
 from pointillist.data.marks import Marks, raster_hash, write_marks
 from pointillist.data.readers import read_label
 from pointillist.data.writers import atomic_write_bytes
@@ -81,7 +82,11 @@ class CheckResult:
 
 
 def check_dataset(
-    dataset: Dataset, *, mend: bool = False, on_case: Callable[[CheckedCase], None] = lambda _: None
+    dataset: Dataset,
+    *,
+    mend: bool = False,
+    only: Collection[str] | None = None,
+    on_case: Callable[[CheckedCase], None] = lambda _: None,
 ) -> CheckResult:
     """Read every file of a dataset and say what must be mended, should be, or is worth knowing.
 
@@ -90,6 +95,7 @@ def check_dataset(
     Args:
         dataset: what to check.
         mend: where labelsTr was edited by another tool, make it the new base under the strokes.
+        only: ids of the cases to look at, and at nothing else; None: the whole dataset.
         on_case: called with every case that could be read, one at a time, for example to draw its picture.
 
     Returns:
@@ -99,11 +105,12 @@ def check_dataset(
     hashes: dict[str, Case] = {}
     for side in ("training", "testing"):
         cases = _listed(dataset, side, result)
-        for case in cases:
+        for case in (one for one in cases if only is None or one.id in only):
             for checked in _checked(dataset, case, result, mend=mend):
                 _look_for_twin(checked, hashes, result)
                 on_case(checked)
-    _check_whole(dataset, result)
+    if only is None:
+        _check_whole(dataset, result)
     return result
 
 
@@ -128,7 +135,7 @@ def _checked(dataset: Dataset, case: Case, result: CheckResult, *, mend: bool) -
         labels = dataset.sparse_labels(case)
         _note_repairs(labels, case.id, result, same_grid(image, labels))
         marks = dataset.read_marks(case)
-        base = _base(dataset, case, labels)
+        base = read_base(dataset, case, labels)
         if marks is not None:
             _check_marks(case, labels, marks, result, mend=mend)
         health = label_health(labels.array, marks, base, len(dataset.spec.classes))
@@ -151,14 +158,6 @@ def _check_truth(dataset: Dataset, case: Case, image: Image, result: CheckResult
     truths += [read_label(case.instances)] if case.instances is not None else []
     for truth in truths:
         _note_repairs(truth, case.id, result, same_grid(image, truth))
-
-
-def _base(dataset: Dataset, case: Case, labels: Image) -> LabelMap | None:
-    if not case.base.exists():
-        return None
-    base = read_label(case.base)
-    same_grid(labels, base)
-    return labels_from_disk(base.array, dataset.spec, sparse=True, where=case.base)
 
 
 def _check_marks(case: Case, labels: Image, marks: Marks, result: CheckResult, *, mend: bool) -> None:

@@ -93,14 +93,7 @@ def encode_nifti(array: AnyArray, grid: Grid, *, compress: bool) -> bytes:
         InputError: if the grid has no affine, that is, does not come from a volume, or if the values are of a type
             that NIfTI does not have.
     """
-    if grid.affine is None or grid.orientation is None:
-        raise InputError(
-            "only a volume with a physical grid can be written as NIfTI",
-            where="grid of the volume",
-            expected="an affine and an orientation",
-            received=f"shape {grid.shape}",
-            todo="write 2-D images as .png or .tif",
-        )
+    native, affine = native_order(array, grid)
     if array.dtype not in _DTYPES:
         raise InputError(
             "values of this type cannot be written as NIfTI",
@@ -109,9 +102,6 @@ def encode_nifti(array: AnyArray, grid: Grid, *, compress: bool) -> bytes:
             received=array.dtype,
             todo="convert the values to float32 or to an integer type",
         )
-    undo = nib.orientations.ornt_transform(_RAS, grid.orientation)
-    native = np.ascontiguousarray(nib.orientations.apply_orientation(array, undo))
-    affine = grid.affine @ nib.orientations.inv_ornt_aff(undo, array.shape)
     kind: Any = nib.Nifti1Image if max(native.shape) < 1 << 15 else nib.Nifti2Image
     image: Any = kind(native, affine, dtype=native.dtype)
     image.header.set_xyzt_units("mm")
@@ -119,6 +109,44 @@ def encode_nifti(array: AnyArray, grid: Grid, *, compress: bool) -> bytes:
     image.set_sform(affine, code="scanner")
     data: bytes = image.to_bytes()
     return gzip.compress(data, compresslevel=5, mtime=0) if compress else data
+
+
+def native_order(array: AnyArray, grid: Grid) -> tuple[AnyArray, Floats]:
+    """A volume in the axis order of its file, and the affine of that order.
+
+    Args:
+        array: ``(*s)`` in canonical order.
+        grid: the grid it was read on.
+
+    Raises:
+        InputError: if the grid has no affine, that is, does not come from a volume.
+    """
+    if grid.affine is None or grid.orientation is None:
+        raise InputError(
+            "only a volume with a physical grid can be written as NIfTI",
+            where="grid of the volume",
+            expected="an affine and an orientation",
+            received=f"shape {grid.shape}",
+            todo="write 2-D images as .png or .tif",
+        )
+    undo = _undo(grid)
+    native: AnyArray = np.ascontiguousarray(nib.orientations.apply_orientation(array, undo))
+    affine: Floats = grid.affine @ native_to_canonical(grid)
+    return native, affine
+
+
+def native_to_canonical(grid: Grid) -> Floats:
+    """``(4, 4)`` that takes voxel indices in the order of the file to those in memory.
+
+    Args:
+        grid: of a volume.
+    """
+    matrix: Floats = nib.orientations.inv_ornt_aff(_undo(grid), grid.shape)
+    return matrix
+
+
+def _undo(grid: Grid) -> Any:
+    return nib.orientations.ornt_transform(_RAS, grid.orientation)
 
 
 def _header(raw: bytes, path: Path) -> Any:  # nibabel's headers are untyped

@@ -18,10 +18,10 @@ from pointillist.data.cache.samples import Samples, slice_samples
 from pointillist.data.cache.settings import FORMAT, CacheSettings, cache_key
 from pointillist.data.cache.slices import CachedCase, SliceCache
 from pointillist.data.case import Case
-from pointillist.data.dataset import Dataset, labels_from_disk
+from pointillist.data.dataset import Dataset
 from pointillist.data.image import Grid, Image, same_grid
+from pointillist.data.marked import read_base
 from pointillist.data.marks import raster_hash
-from pointillist.data.readers import read_label
 from pointillist.errors import DamagedFileError, DatasetError, GeometryError, InputError
 from pointillist.types import IGNORE, AnyArray, LabelMap, Stroke
 
@@ -215,13 +215,8 @@ def _marks(dataset: Dataset, case: Case, image: Image) -> tuple[LabelMap, Mappin
         strokes.setdefault(number, []).append((place, stroke))
     if raster_hash(sparse.array) != marks.raster_sha256:
         return sparse.array, strokes
-    return _base(dataset, case, image) if case.base.exists() else nothing, strokes
-
-
-def _base(dataset: Dataset, case: Case, image: Image) -> LabelMap:
-    base = read_label(case.base)
-    same_grid(image, base)
-    return labels_from_disk(base.array, dataset.spec, sparse=True, where=case.base)
+    base = read_base(dataset, case, image)
+    return nothing if base is None else base, strokes
 
 
 def _truth(dataset: Dataset, case: Case, image: Image) -> LabelMap:

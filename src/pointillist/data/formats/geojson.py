@@ -32,15 +32,16 @@ def encode_geojson(numbers: InstanceMap, classes: Sequence[int], spec: TaskSpec)
         spec: names and colours.
     """
     features = [
-        _feature(numbers[window] == number, (window[0].start, window[1].start), cls, spec)
+        region_feature(numbers[window] == number, (window[0].start, window[1].start), cls, spec)
         for number, (window, cls) in enumerate(zip(find_objects(numbers), classes, strict=True), start=1)
     ]
     content = {"type": "FeatureCollection", "features": features}
     return (json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _feature(mask: Mask, corner: tuple[int, int], cls: int, spec: TaskSpec) -> dict[str, Any]:
-    geometry = {"type": "Polygon", "coordinates": [_coordinates(ring, corner) for ring in _rings(mask)]}
+def region_feature(mask: Mask, corner: tuple[int, int], cls: int, spec: TaskSpec) -> dict[str, Any]:
+    """One 8-connected region as a polygon with holes; ``corner`` is the row and column of the mask's first pixel."""
+    geometry = {"type": "Polygon", "coordinates": [_coordinates(ring, corner) for ring in region_rings(mask)]}
     colour = list(ImageColor.getrgb(spec.colours[cls]))
     properties = {"objectType": "annotation", "classification": {"name": spec.classes[cls], "color": colour}}
     digest = hashlib.sha256(json.dumps([geometry, properties], sort_keys=True).encode()).digest()
@@ -52,7 +53,7 @@ def _feature(mask: Mask, corner: tuple[int, int], cls: int, spec: TaskSpec) -> d
     }
 
 
-def _rings(mask: Mask) -> list[Floats]:
+def region_rings(mask: Mask) -> list[Floats]:
     """The outline, counter-clockwise as GeoJSON has it, and then the holes, clockwise; vertices at turns only."""
     contours = find_contours(np.pad(mask, 1).astype(np.float64), 0.5, fully_connected="high")  # type: ignore[no-untyped-call]
     rings = [_corners(contour[:-1] - 1) for contour in contours]  # the last vertex is the first

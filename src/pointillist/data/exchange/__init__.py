@@ -1,0 +1,1 @@
+"""Marks that people drew in other programs: into a dataset, and out of it."""
