@@ -13,6 +13,7 @@ from pointillist.benchmark.runner import run_jobs
 from pointillist.benchmark.selection import LAST, MARKS, TEST, by_rule
 from pointillist.benchmark.suite import load_suite
 from pointillist.cli.benchmark import benchmark
+from pointillist.cli.report import report
 from pointillist.data.readers import read_label
 from pointillist.errors import DamagedFileError, InputError
 from pointillist.predict.model import load_model
@@ -112,6 +113,15 @@ def test_the_bordered_reading_is_the_plain_one_within_the_border(smoke):
         assert (bordered[:, width:-width] == plain[:, width:-width]).all()
         assert (bordered[:, :width] == 0).all()
         assert (bordered[:, -width:] == 0).all()
+
+
+def test_the_page_of_a_benchmark_shows_cases_as_every_method_sees_them(smoke, out, tmp_path):
+    report(out, out=tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    for why in ("median", "worst"):
+        assert f"{why} case of" in page
+    for job in smoke:
+        assert f"<figcaption>{job.entry.title}</figcaption>" in page
 
 
 def test_models_on_the_way_are_evaluated_for_rules_of_selection(tmp_path):
