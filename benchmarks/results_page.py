@@ -9,81 +9,22 @@ typed. A method's row is the mean over the seeds that were run.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from statistics import mean, median
-from typing import Any
 
 from scipy.stats import rankdata, spearmanr
 
+from pointillist.benchmark.comparison import Entrant, read_suites
+from pointillist.benchmark.page import HEADS, made_by, row_of
 from pointillist.benchmark.published import table_of
-from pointillist.benchmark.results import read_result
 from pointillist.benchmark.suite import load_suite
 
 HERE = Path(__file__).parent
 PAGE = HERE / "RESULTS.md"
-COLUMNS = {  # of a suite: heading, class, metric, unit, digits
-    "DSC": ("all classes", "dsc", "1", 3),
-    "HD95, voxels": ("all classes", "hd95_pooled", "voxel", 1),
-    "HD95 bounded, mm": ("all classes", "hd95_pooled_bounded", "mm", 1),
-}
-OF_NUCLEI = {
-    "Dice": ("nucleus", "dsc", "1", 3),
-    "IoU": ("objects", "iou", "1", 3),
-    "mDice": ("objects", "mdice_strict", "1", 3),
-    "mDice, published rule": ("objects", "mdice_published", "1", 3),
-    "AJI": ("objects", "aji", "1", 3),
-}
-OF_REGIONS = {  # over the pixels of a fold, then the mean over folds
-    "Dice, pooled": ("*", "pooled_dsc", "1", 3),
-    "accuracy": ("*", "pooled_accuracy", "1", 3),
-    "precision": ("*", "pooled_precision", "1", 3),
-    "recall": ("*", "pooled_recall", "1", 3),
-    "κ": ("*", "pooled_kappa", "1", 3),
-    "AUC": ("*", "pooled_auc", "1", 3),
-    "Dice, a case": ("*", "dsc", "1", 3),
-}
+READING = "recalibrated"
+"""That methods are put in order by."""
 FAR = 3  # places
 LEAST = 4  # methods that make an order
-
-Result = dict[str, Any]
-
-
-def title_of(result: Result) -> str:
-    changed = dict(result["settings"])
-    return " ".join([f"`{result['method']}`", *(f"{name} {value}" for name, value in changed.items())])
-
-
-def figure(result: Result, reading: str, column: tuple[str, str, str, int]) -> float | None:
-    """The mean of one metric in a reading, or its pooled value; None where no case defines it."""
-    cls, *wanted = column[:3]
-    content = result["readings"][reading]
-    pooled = [line | {"unit": "1", "mean": line["value"]} for line in content.get("pooled", ())]
-    lines = [line for line in (*content["summary"], *pooled) if cls in ("*", line["class"])]
-    return next((x["mean"] for x in lines if [x["metric"], x["unit"]] == wanted), None)
-
-
-def averaged(results: Iterable[Result], reading: str, column: tuple[str, str, str, int]) -> float | None:
-    values = [value for one in results if (value := figure(one, reading, column)) is not None]
-    return mean(values) if values else None
-
-
-def cell(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def row_of(results: list[Result], columns: dict[str, tuple[str, str, str, int]], readings: list[str]) -> list[str]:
-    seeds = ", ".join(str(seed) for seed in dict.fromkeys(one["seed"] for one in results))
-    folds = dict.fromkeys(one["fold"] for one in results)
-    seeds += f" × {len(folds)} folds" if len(folds) > 1 else ""
-    cells = [
-        " / ".join(cell(averaged(results, reading, column), column[3]) for reading in readings)
-        for column in columns.values()
-    ]
-    minutes = median(one["cost"]["train_minutes"] for one in results)
-    memory = max(one["cost"]["peak_memory_mb"]["host"] for one in results)
-    return [title_of(results[0]), seeds, *cells, f"{minutes:.0f}", str(memory)]
 
 
 def table(heads: list[str], rows: Iterable[list[str]]) -> list[str]:
@@ -91,24 +32,13 @@ def table(heads: list[str], rows: Iterable[list[str]]) -> list[str]:
     return [f"| {' | '.join(line)} |" for line in lines]
 
 
-def made_by(results: list[Result]) -> str:
-    """Hardware, precision and commits of a suite's runs."""
-    machines = {
-        f"{x['hardware']['accelerator'] or x['hardware']['processor']}, {x['hardware']['threads']} thread(s) a run, "
-        f"{x['hardware']['precision']}, torch {x['hardware']['torch']}"
-        for x in results
-    }
-    commits = sorted({x["code"]["commit"][:8] for x in results})
-    return f"Hardware: {'; '.join(sorted(machines))}. Evaluated at commits {', '.join(commits)}."
-
-
-def order(entries: list[list[Result]], tables: tuple[str, ...]) -> list[str]:
+def order(entrants: Sequence[Entrant], tables: Iterable[str]) -> list[str]:
     """Our order by DSC beside each paper's, and how far they agree."""
     ours: dict[str, float] = {}
-    for results in sorted(entries, key=lambda results: len(results[0]["settings"])):  # defaults before variants
-        value = averaged(results, "recalibrated", COLUMNS["DSC"])
+    for one in sorted(entrants, key=lambda one: len(one.results[0]["settings"])):  # defaults before variants
+        value = one.mean(READING, *HEADS["DSC"][:3])
         if value is not None:
-            ours.setdefault(results[0]["method"], value)
+            ours.setdefault(one.method, value)
     lines = []
     for place in tables:
         theirs = table_of(place)
@@ -130,27 +60,25 @@ def order(entries: list[list[Result]], tables: tuple[str, ...]) -> list[str]:
     return lines
 
 
-def section(name: str, results: list[Result]) -> list[str]:
-    groups: dict[str, list[Result]] = defaultdict(list)
-    for one in results:
-        groups[one["run"].partition("/")[0]].append(one)
-    entries = [sorted(group, key=lambda one: one["seed"]) for group in groups.values()]
-    nuclei = figure(results[0], "plain", OF_NUCLEI["AJI"]) is not None
-    regions = "pooled" in results[0]["readings"]["plain"]
-    columns = OF_NUCLEI if nuclei else OF_REGIONS if regions else COLUMNS
-    readings = list(results[0]["readings"])
-    main = next(iter(columns.values()))
-    entries.sort(key=lambda group: -(averaged(group, "recalibrated", main) or 0))
+def section(name: str, entrants: Sequence[Entrant]) -> list[str]:
+    heads = {
+        head: wanted
+        for head, wanted in HEADS.items()
+        if any(one.mean(READING, *wanted[:3]) is not None for one in entrants)
+    }
+    main = next(iter(heads.values()))[:3]
+    rows = [row_of(one, heads) for one in sorted(entrants, key=lambda one: -(one.mean(READING, *main) or 0))]
+    readings = " / ".join(entrants[0].readings)
     return [
         f"## {name}",
         "",
-        f"{results[0]['protocol']} {made_by(results)} Readings: {' / '.join(readings)}.",
+        f"{entrants[0].results[0]['protocol']} {made_by(entrants)} Readings: {readings}.",
         "",
         *table(
-            ["method", "seeds", *columns, "minutes", "peak memory, MB"],
-            (row_of(group, columns, readings) for group in entries),
+            ["method", "seeds", *heads, "minutes", "peak memory, MB"],
+            ([row["title"], row["seeds"], *row["cells"], row["minutes"], str(row["memory"])] for row in rows),
         ),
-        *order(entries, load_suite(name).published),
+        *order(entrants, load_suite(name).published),
         "",
     ]
 
@@ -200,14 +128,9 @@ def public_forms() -> list[str]:
 
 def page() -> str:
     """RESULTS.md as it should be."""
-    suites = {
-        folder.name: [read_result(path) for path in sorted(folder.glob("*.json"))]
-        for folder in sorted((HERE / "results").iterdir())
-        if folder.is_dir()
-    }
     lines = ["# Results", "", *(__doc__ or "").splitlines()[4:], ""]
-    for name, results in suites.items():
-        lines += section(name, results)
+    for name, entrants in read_suites(HERE / "results", reading=READING).items():
+        lines += section(name, entrants)
     return "\n".join([*lines, *costs(), *public_forms()])
 
 

@@ -37,6 +37,7 @@ HEADS = {  # class, metric, unit, digits
     "Dice, pooled": (OVERALL, "pooled_dsc", "1", 3),
     "accuracy": (OVERALL, "pooled_accuracy", "1", 3),
     "precision": (OVERALL, "pooled_precision", "1", 3),
+    "recall": (OVERALL, "pooled_recall", "1", 3),
     "κ": (OVERALL, "pooled_kappa", "1", 3),
     "AUC": (OVERALL, "pooled_auc", "1", 3),
     "HD95, voxels": (OVERALL, "hd95_pooled", "voxel", 1),
@@ -82,7 +83,7 @@ def _section(name: str, entrants: Sequence[Entrant], reading: str, cases: Sequen
         "heads": list(heads),
         "readings": ordered[0].readings,
         "reading": reading,
-        "rows": [_row(one, heads) for one in ordered],
+        "rows": [row_of(one, heads) for one in ordered],
         "papers": [paper for place in tables if (paper := _beside(place, ordered, reading))],
         "selection": _selection(ordered),
         "learning": _learning(ordered, reading),
@@ -107,15 +108,18 @@ def made_by(entrants: Sequence[Entrant]) -> str:
     return " ".join(f"{head}: {', '.join(sorted(found))}." for head, found in parts.items() if found)
 
 
-def _row(one: Entrant, heads: Mapping[str, tuple[str, str, str, int]]) -> dict[str, Any]:
+def row_of(one: Entrant, heads: Mapping[str, tuple[str, str, str, int]]) -> dict[str, Any]:
+    """A method's line of a suite's table: title, seeds, a cell a head with all readings, minutes and memory."""
     cells = [
         " / ".join(_number(one.mean(reading, *wanted[:3]), wanted[3]) for reading in one.readings)
         for wanted in heads.values()
     ]
     costs = [result["cost"] for result in one.results]
+    seeds = ", ".join(dict.fromkeys(str(result["seed"]) for result in one.results))
+    folds = len({result["fold"] for result in one.results})
     return {
         "title": one.title,
-        "seeds": ", ".join(dict.fromkeys(str(result["seed"]) for result in one.results)),
+        "seeds": seeds + (f" × {folds} folds" if folds > 1 else ""),
         "cells": cells,
         "minutes": f"{median(cost['train_minutes'] for cost in costs):.0f}",
         "memory": max(max(cost["peak_memory_mb"].values()) for cost in costs),
