@@ -14,7 +14,7 @@ from pointillist.data.phantoms import make_phantoms
 from pointillist.data.targets import TargetStore
 from pointillist.errors import InputError
 from pointillist.losses import partial_ce, weighted_kl
-from pointillist.methods import Score, _region_targets, build_method, cvm
+from pointillist.methods import Score, _region_targets, build_method
 from pointillist.methods._contrast_map import contrast_maps, stretched
 from pointillist.methods._region_targets import mean_by_class, over_classes, refresh_targets
 from pointillist.nets.network import NetOut
@@ -230,7 +230,7 @@ def test_features_come_from_any_tap():
 @siblings
 def test_targets_are_made_anew_at_a_new_best_score_but_not_at_the_end(name, monkeypatch):
     made = []
-    monkeypatch.setattr(f"pointillist.methods.{name}.refresh_targets", lambda *args: made.append(args))
+    monkeypatch.setattr(_region_targets, "refresh_targets", lambda *args: made.append(args))
     method = method_of(name)
     for step, improved in ((10, True), (20, False), (30, True), (100, True)):
         method.after_validation(SimpleNamespace(clock=clock(step)), Score(1.0, improved))
@@ -266,7 +266,7 @@ def test_a_run_makes_targets_in_eval_mode_and_full_precision_and_learns_from_the
         refresh(net, ctx, looked)
         generations.append((ctx.clock.step, ctx.targets.generation))
 
-    monkeypatch.setattr(cvm, "refresh_targets", watched)
+    monkeypatch.setattr(_region_targets, "refresh_targets", watched)
     plan = Plan(
         str(phantoms), "cvm", iterations=12, size=32, batch=4, seed=3, checkpoint_every=12, validate_every=4,
         augmentation="acdc", precision="bf16-mixed",

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from pointillist.losses import weighted_kl
-from pointillist.methods._base import Context, marked_ce
+from pointillist.methods._base import Context, Score, SingleNet, Term, marked_ce
 from pointillist.methods._contrast_map import stretched
 from pointillist.nets.network import NetOut, SegmentationNet
+from pointillist.runtime.clock import Clock
 from pointillist.runtime.distributed import global_mean
 from pointillist.types import IGNORE
 
@@ -23,6 +25,38 @@ _LEAST = 1e-3  # sum over classes below which no class claims a pixel
 
 TargetsOf = Callable[[NetOut, "Batch"], tuple[Tensor, Tensor]]
 """Features and marks in; ``(b, k, h, w)`` targets and ``(b, h, w)`` weights of 0 or 1 out."""
+
+
+class RegionTargets(SingleNet):
+    """A network that learns soft targets of its own making, made anew when held-out marks are predicted better.
+
+    Attributes:
+        weight: of the divergence from the targets.
+        hard: whether the likeliest class stands in for them.
+        start: share of the run after which they count.
+        term: name of the divergence among the terms of the loss.
+    """
+
+    term: ClassVar[str] = "regions"
+    weight: float
+    hard: bool
+    start: float
+
+    def terms(self, out: NetOut, batch: Batch, clock: Clock) -> dict[str, Term]:
+        """pCE, and the divergence from the targets once it has started."""
+        terms = {"pce": Term(marked_ce(out.logits, batch.label))}
+        if clock.started(self.start):
+            terms[self.term] = Term(target_loss(out.logits, batch, hard=self.hard), self.weight)
+        return terms
+
+    def after_validation(self, ctx: Context, score: Score) -> None:
+        """Make all targets anew at a new best score; not at the very end, where nobody would read them."""
+        if score.improved and ctx.clock.progress < 1:
+            refresh_targets(self.net, ctx, self.targets_of)
+
+    @abstractmethod
+    def targets_of(self, out: NetOut, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Targets of a batch ``(b, k, h, w)``, and where there are any ``(b, h, w)``."""
 
 
 def refresh_targets(net: SegmentationNet, ctx: Context, targets_of: TargetsOf) -> None:

@@ -6,20 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from torch import Tensor
 
-from pointillist.methods._base import Context, Needs, Recipe, Score, SingleNet, Term, marked_ce
+from pointillist.methods._base import Needs, Recipe
 from pointillist.methods._contrast_map import contrast_maps
-from pointillist.methods._region_targets import (
-    mapped_classes,
-    mean_by_class,
-    over_classes,
-    refresh_targets,
-    target_loss,
-)
+from pointillist.methods._region_targets import RegionTargets, mapped_classes, mean_by_class, over_classes
 from pointillist.methods._registry import register
 from pointillist.methods._settings import Bounds
 from pointillist.methods._tap import TapName, check_tap, tapped
 from pointillist.nets.network import NetOut, SegmentationNet
-from pointillist.runtime.clock import Clock
 from pointillist.spec import TaskSpec
 
 if TYPE_CHECKING:
@@ -27,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @register
-class ContrastMap(SingleNet):
+class ContrastMap(RegionTargets):
     """The mean contrast map of a class's points is its soft label.
 
     L = pCE + w · wKL(z, P) with z = N(mean_p z_p), z_p = mean_q N(ReLU(S_p − η S_q)²), S_p(x) = cos(f_p, a_x), for the
@@ -62,6 +55,7 @@ class ContrastMap(SingleNet):
     """
 
     name = "contrast_map"
+    term = "contrast"
     paper = "Zhang et al., CVPR 2023"
     recipe = Recipe(optimizer="adam", lr=1e-4, schedule="constant", batch=4)
     needs = Needs(soft_targets=True, validation=True)
@@ -84,18 +78,6 @@ class ContrastMap(SingleNet):
         check_tap(net, tap, level)
         self.weight, self.eta, self.points, self.start = weight, eta, points, start
         self.tap, self.level, self.hard, self.literal = tap, level, hard, literal
-
-    def terms(self, out: NetOut, batch: Batch, clock: Clock) -> dict[str, Term]:
-        """pCE, and the divergence from the targets once it has started."""
-        terms = {"pce": Term(marked_ce(out.logits, batch.label))}
-        if clock.started(self.start):
-            terms["contrast"] = Term(target_loss(out.logits, batch, hard=self.hard), self.weight)
-        return terms
-
-    def after_validation(self, ctx: Context, score: Score) -> None:
-        """Make all targets anew at a new best score; not at the very end, where nobody would read them."""
-        if score.improved and ctx.clock.progress < 1:
-            refresh_targets(self.net, ctx, self.targets_of)
 
     def targets_of(self, out: NetOut, batch: Batch) -> tuple[Tensor, Tensor]:
         """Targets of a batch and where there are any."""

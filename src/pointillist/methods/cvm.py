@@ -6,20 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from torch import Tensor
 
-from pointillist.methods._base import Context, Needs, Recipe, Score, SingleNet, Term, marked_ce
+from pointillist.methods._base import Needs, Recipe
 from pointillist.methods._contrast_map import contrast_maps
-from pointillist.methods._region_targets import (
-    mapped_classes,
-    mean_by_class,
-    over_classes,
-    refresh_targets,
-    target_loss,
-)
+from pointillist.methods._region_targets import RegionTargets, mapped_classes, mean_by_class, over_classes
 from pointillist.methods._registry import register
 from pointillist.methods._settings import Bounds
 from pointillist.methods._tap import TapName, check_tap, tapped
 from pointillist.nets.network import NetOut, SegmentationNet
-from pointillist.runtime.clock import Clock
 from pointillist.solvers.variational import SolverName, two_regions
 from pointillist.spec import TaskSpec
 
@@ -28,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @register
-class CVM(SingleNet):
+class CVM(RegionTargets):
     """Regions that resemble the points of one class and not those of the others are that class's soft labels.
 
     L = pCE + w · wKL(u, P). For each marked point p of a class and each point q of the others, C_pq = N(ReLU(S_p −
@@ -108,18 +101,6 @@ class CVM(SingleNet):
         self.lam, self.beta, self.sigma, self.solver = lam, beta, sigma, solver
         self.tap, self.level = tap, level
         self.fixed_constants, self.hard, self.literal = fixed_constants, hard, literal
-
-    def terms(self, out: NetOut, batch: Batch, clock: Clock) -> dict[str, Term]:
-        """pCE, and the divergence from the targets once it has started."""
-        terms = {"pce": Term(marked_ce(out.logits, batch.label))}
-        if clock.started(self.start):
-            terms["regions"] = Term(target_loss(out.logits, batch, hard=self.hard), self.weight)
-        return terms
-
-    def after_validation(self, ctx: Context, score: Score) -> None:
-        """Make all targets anew at a new best score; not at the very end, where nobody would read them."""
-        if score.improved and ctx.clock.progress < 1:
-            refresh_targets(self.net, ctx, self.targets_of)
 
     def targets_of(self, out: NetOut, batch: Batch) -> tuple[Tensor, Tensor]:
         """Targets of a batch and where there are any."""

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from torch import Tensor
 
-from pointillist.methods._base import Context, Needs, Recipe, Score, SingleNet, Term, marked_ce
-from pointillist.methods._region_targets import mapped_classes, over_classes, refresh_targets, target_loss
+from pointillist.methods._base import Needs, Recipe
+from pointillist.methods._region_targets import RegionTargets, mapped_classes, over_classes
 from pointillist.methods._registry import register
 from pointillist.methods._settings import Bounds
 from pointillist.nets.network import NetOut, SegmentationNet
-from pointillist.runtime.clock import Clock
 from pointillist.solvers.variational import SolverName, two_regions
 from pointillist.spec import TaskSpec
 
@@ -22,7 +21,7 @@ _APART = 1e-3  # constants nearer to each other part nothing
 
 
 @register
-class DirectVariational(SingleNet):
+class DirectVariational(RegionTargets):
     """Smooth regions of what the network predicts are its soft labels.
 
     L = pCE + w · wKL(u, P) with u = argmin over [0, 1] of Σ g|∇u| + λ Σ r u, g = 1/(1 + β|∇P_σ|²) and r ∝ (P − c₁)² −
@@ -76,18 +75,6 @@ class DirectVariational(SingleNet):
         super().__init__(net, spec)
         self.weight, self.hard, self.start = weight, hard, start
         self.lam, self.beta, self.sigma, self.solver = lam, beta, sigma, solver
-
-    def terms(self, out: NetOut, batch: Batch, clock: Clock) -> dict[str, Term]:
-        """pCE, and the divergence from the targets once it has started."""
-        terms = {"pce": Term(marked_ce(out.logits, batch.label))}
-        if clock.started(self.start):
-            terms["regions"] = Term(target_loss(out.logits, batch, hard=self.hard), self.weight)
-        return terms
-
-    def after_validation(self, ctx: Context, score: Score) -> None:
-        """Make all targets anew at a new best score; not at the very end, where nobody would read them."""
-        if score.improved and ctx.clock.progress < 1:
-            refresh_targets(self.net, ctx, self.targets_of)
 
     def targets_of(self, out: NetOut, batch: Batch) -> tuple[Tensor, Tensor]:
         """Targets of a batch and where there are any."""
