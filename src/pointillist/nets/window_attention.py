@@ -93,9 +93,10 @@ class WindowAttention(nn.Module):
         b, windows, pixels, width = x.shape
         heads = self.query_key_value(x).reshape(b, windows, pixels, 3, self.heads, width // self.heads)
         query, key, value = heads.permute(3, 0, 1, 4, 2, 5)
-        scores = (query * self.scale) @ key.transpose(-2, -1) + self.offset_bias[self.offset].permute(2, 0, 1)
-        if allowed is not None:
-            scores = scores.masked_fill(~allowed.unsqueeze(1), -torch.inf)
+        bias = self.offset_bias[self.offset].permute(2, 0, 1)
+        if allowed is not None:  # on the biases of the windows, not on the scores of all images
+            bias = bias.where(allowed.unsqueeze(1), -torch.inf)
+        scores = (query * self.scale) @ key.transpose(-2, -1) + bias
         mixed = scores.softmax(-1).to(value.dtype) @ value
         y: Tensor = self.out(mixed.transpose(2, 3).reshape(b, windows, pixels, width))
         return y
