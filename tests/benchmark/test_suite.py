@@ -53,6 +53,8 @@ def test_the_tracks_of_the_design_are_shipped():
         ({"augmentation": "mixup"}, "field augmentation"),
         ({"normalisation": "zscore"}, "field normalisation"),
         ({"name": "../up"}, "field name"),
+        ({"methods": [{"name": "pce", "count": 2}]}, "field methods.0.count"),  # the phantoms' own marks
+        ({"methods": [{"name": "pce", "count": 0}]}, "field methods.0.count"),
         ({"dataset": {"importer": "imagenet", "source": "x"}}, "field dataset"),
         ({"dataset": {"importer": "acdc"}}, "field dataset.acdc.source"),
         ({"dataset": {"importer": "acdc", "source": "x", "marks": {"generator": "telepathy"}}}, "dataset.marks"),

@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 
 from pointillist.benchmark.comparison import OVERALL, Entrant, differences, ranks
 from pointillist.benchmark.figures import cost_and_quality, critical_difference, learning
-from pointillist.benchmark.learning import AHEAD, learning_curves
+from pointillist.benchmark.learning import AXES, learning_curves
 from pointillist.benchmark.published import table_of
 from pointillist.benchmark.selection import LAST, MARGIN, MARKS, TEST, by_rule, share_within
 from pointillist.benchmark.suite import load_suite, shipped
@@ -203,13 +203,19 @@ def _selection(entrants: Sequence[Entrant]) -> dict[str, Any] | None:
     }
 
 
-def _learning(entrants: Sequence[Entrant], reading: str) -> dict[str, Any] | None:
-    """Learning curves, and what the next patients promise; None where all runs learned from the same number."""
-    curves = learning_curves(entrants, reading)
-    if not curves:
-        return None
-    rows = [(x.title, x.groups[-1], f"{x.gain:+.3f}", f"{x.low:+.3f} … {x.high:+.3f}") for x in curves]
-    return {"drawing": Markup(learning(curves)), "rows": rows, "ahead": AHEAD}  # noqa: S704 - drawn by matplotlib
+def _learning(entrants: Sequence[Entrant], reading: str) -> list[dict[str, Any]]:
+    """Learning curves, and what the next patients or points promise; none where all runs learned from as many."""
+    found = [(axis, learning_curves(entrants, reading, axis)) for axis in AXES]
+    return [
+        {
+            "drawing": Markup(learning(curves, axis.words)),  # noqa: S704 - drawn by matplotlib
+            "words": axis.words,
+            "ahead": axis.ahead,
+            "rows": [(x.title, x.numbers[-1], f"{x.gain:+.3f}", f"{x.low:+.3f} … {x.high:+.3f}") for x in curves],
+        }
+        for axis, curves in found
+        if curves
+    ]
 
 
 def _pairs(entrants: Sequence[Entrant], reading: str) -> list[dict[str, Any]]:

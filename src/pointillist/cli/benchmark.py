@@ -22,6 +22,10 @@ def benchmark(
         Path | None,
         typer.Option(help="Folder of raw data, as the suite names it.", envvar="POINTILLIST_DATA", show_default=False),
     ] = None,
+    dataset: Annotated[
+        Path | None,
+        typer.Option(help="A dataset of your own in place of the suite's data.", show_default=False),
+    ] = None,
     only: Annotated[
         str | None, typer.Option(help="Only these methods, by commas.", metavar="METHOD,…", show_default=False)
     ] = None,
@@ -59,11 +63,16 @@ def benchmark(
     from pointillist.benchmark.jobs import jobs_of
     from pointillist.benchmark.runner import run_jobs
     from pointillist.benchmark.suite import load_suite
+    from pointillist.data.dataset import Dataset
     from pointillist.train.trainer import Stopped
 
     methods = only.split(",") if only else []
     wanted = {"folds": _numbers("--folds", folds), "seeds": _numbers("--seeds", seeds)}
-    chosen = load_suite(suite) if iterations is None else load_suite(suite).shortened(iterations)
+    chosen = load_suite(suite)
+    if dataset is not None:
+        chosen, data = chosen.elsewhere(Dataset.open(dataset.resolve())), dataset.resolve().parent
+    if iterations is not None:
+        chosen = chosen.shortened(iterations)
     jobs = jobs_of(chosen, out, methods=methods, **wanted)
     machine = _machine(device, precision, threads)
     if dry_run:
