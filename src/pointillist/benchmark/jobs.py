@@ -113,7 +113,7 @@ class Job:
             "instances": suite.instances,
             # as they are by default, these go unnamed, and older results stay valid
             **suite.model_dump(include=_LATER, exclude_defaults=True),
-            **self.entry.model_dump(include={"groups"}, exclude_defaults=True),
+            **self.entry.model_dump(include={"groups", "select"}, exclude_none=True),
             "method": self.entry.name,
             "settings": self.entry.all_settings(),
             "recipe": asdict(self.recipe),
@@ -175,7 +175,7 @@ class Job:
             grid=suite.grid,
             recipe=self.recipe,
             checkpoint_every=suite.checkpoint_every,
-            select=suite.select,
+            select=self.entry.select or suite.select,
             keep=suite.keep,
             validate_every=suite.validate_every,
         )

@@ -55,6 +55,7 @@ class Entry(Section):
         net: name of the network, where it is not the suite's.
         groups: patients or slides that are trained on, drawn by the seed; None takes all.
         count: marks of a class in a slice (or what else the suite's generator counts), in place of the suite's number.
+        select: as of the suite, for this method alone.
         tuned: which settings were chosen by looking at results, and where.
     """
 
@@ -64,6 +65,7 @@ class Entry(Section):
     net: str | None = None
     groups: int | None = Field(default=None, ge=1)
     count: int | None = Field(default=None, ge=1)
+    select: Literal["last", "marks"] | None = None
     tuned: dict[str, str] = Field(default_factory=dict)
 
     @property
@@ -88,7 +90,7 @@ class Entry(Section):
         return of_suite.model_copy(update={"marks": of_suite.marks.model_copy(update={"count": self.count})})
 
     def _others(self) -> dict[str, Any]:
-        return self.model_dump(include={"net", "groups", "count"}, exclude_none=True)
+        return self.model_dump(include={"net", "groups", "count", "select"}, exclude_none=True)
 
     def all_settings(self) -> dict[str, Any]:
         """Every setting of the method with the value it has here.
