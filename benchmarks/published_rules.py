@@ -15,8 +15,6 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
 from pointillist.benchmark.provenance import code_version
 from pointillist.benchmark.results import read_result
 from pointillist.evaluate.classes import Classes
@@ -61,9 +59,7 @@ def main() -> None:
         "sources": {name: rule.source for name, rule in RULES.items()},
         "rows": rows,
     }
-    TARGET.write_text(
-        json.dumps(content, indent=1, default=lambda x: x.item() if isinstance(x, np.generic) else str(x))
-    )
+    TARGET.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

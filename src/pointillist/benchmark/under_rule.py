@@ -85,20 +85,13 @@ def described(one: MethodUnderRule, code: str) -> str:
 def _scored(run: Path, result: Mapping[str, Any], rule: PublishedRule) -> tuple[UnderRule, UnderRule, str]:
     """By our rule, by the code's, and which weights the latter was given."""
     dataset = Path(json.loads((run / "run.json").read_bytes())["plan"]["dataset"])
-    best = best_on_test(result) if rule.weights == "best on test" else None
     predictions = run / "predictions"
-    chosen = predictions / "plain" if best is None else _step(predictions, best)
-    if chosen == predictions / "plain":
-        both = _under(chosen, dataset, {_OURS: OURS, _THEIRS: rule})
+    last, step = predictions / "plain", best_on_test(result) if rule.weights == "best on test" else None
+    best = last if step is None else predictions / f"step_{step:08d}"
+    if not best.is_dir() or best == last:
+        both = _under(last, dataset, {_OURS: OURS, _THEIRS: rule})
         return both[_OURS], both[_THEIRS], "last"
-    ours = _under(predictions / "plain", dataset, {_OURS: OURS})[_OURS]
-    return ours, _under(chosen, dataset, {_THEIRS: rule})[_THEIRS], "best on test"
-
-
-def _step(predictions: Path, step: int) -> Path:
-    """Predictions of the model that was kept after a step; the last ones where they are gone."""
-    folders = [path for path in predictions.glob("step_*") if int(path.name.removeprefix("step_")) == step]
-    return folders[0] if folders else predictions / "plain"
+    return _under(last, dataset, {_OURS: OURS})[_OURS], _under(best, dataset, {_THEIRS: rule})[_THEIRS], "best on test"
 
 
 def _under(predictions: Path, dataset: Path, rules: Mapping[str, PublishedRule]) -> dict[str, UnderRule]:
