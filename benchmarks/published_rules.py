@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from pointillist.benchmark.advice import titled
 from pointillist.benchmark.provenance import code_version
 from pointillist.benchmark.results import read_result
 from pointillist.evaluate.classes import Classes
@@ -36,7 +37,7 @@ def sets(data: Path, out: Path | None, suites: list[str]) -> Iterator[tuple[str,
             one = read_result(result)
             folder = out / "runs" / suite / one["run"] / "predictions" / "plain"
             if folder.is_dir():
-                yield suite, one.get("title") or one["method"], folder
+                yield suite, one.get("title") or titled(one["method"], one["settings"]), folder
 
 
 def main() -> None:

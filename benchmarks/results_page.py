@@ -131,8 +131,8 @@ def protocol() -> list[str]:
 
     def apart(name: str, key: str) -> str:
         both = [(row["rules"][name][key], row["rules"][names[0]][key]) for row in rows]
-        known = sorted(mine - ours for mine, ours in both if mine is not None and ours is not None)
-        return f"{known[0]:+.3f} … {known[-1]:+.3f}" if key == "dsc" else f"{known[0]:+.1f} … {known[-1]:+.1f}"
+        known = sorted(round(a - b, 4) + 0.0 for a, b in both if a is not None and b is not None)
+        return f"{known[0]:+z.3f} … {known[-1]:+z.3f}" if key == "dsc" else f"{known[0]:+.1f} … {known[-1]:+.1f}"
 
     def unit(name: str) -> str:
         return str(rows[0]["rules"][name]["unit"])
