@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pointillist.benchmark.advice import titled
 from pointillist.benchmark.provenance import code_version
+from pointillist.benchmark.recommend import changed_settings
 from pointillist.benchmark.results import read_result
 from pointillist.evaluate.classes import Classes
 from pointillist.evaluate.folders import pair_files
@@ -37,7 +38,7 @@ def sets(data: Path, out: Path | None, suites: list[str]) -> Iterator[tuple[str,
             one = read_result(result)
             folder = out / "runs" / suite / one["run"] / "predictions" / "plain"
             if folder.is_dir():
-                yield suite, one.get("title") or titled(one["method"], one["settings"]), folder
+                yield suite, titled(one["method"], changed_settings(one["method"], one["all_settings"])), folder
 
 
 def main() -> None:

@@ -187,7 +187,7 @@ def _candidate(suite: str, one: Entrant, dice: dict[tuple[int | None, int], floa
     hd95 = lengths[unit]
     evidence = Evidence(
         suite=suite,
-        settings=_changed(one.method, first["all_settings"]),
+        settings=changed_settings(one.method, first["all_settings"]),
         iterations=first["training"]["iterations"],
         options={name: first["training"][name] for name in OPTIONS},
         slices=first["data"]["training_slices"],
@@ -204,8 +204,13 @@ def _candidate(suite: str, one: Entrant, dice: dict[tuple[int | None, int], floa
     return Candidate(_key(one.method, evidence.settings, recipe, net), evidence, dice)
 
 
-def _changed(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that differ from the defaults as they are now."""
+def changed_settings(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a results file that differ from the defaults as they are now.
+
+    Args:
+        method: its name.
+        settings: all of them.
+    """
     known = settings_of(methods()[method])
     return {name: value for name, value in settings.items() if name in known and value != known[name].default}
 
