@@ -9,14 +9,17 @@ typed. A method's row is the mean over the seeds that were run.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from scipy.stats import rankdata, spearmanr
 
+from pointillist.benchmark.advice import IMAGES, MARKS, Advice, Evidence, titled
 from pointillist.benchmark.comparison import Entrant, read_suites
 from pointillist.benchmark.page import HEADS, made_by, row_of
 from pointillist.benchmark.published import table_of
+from pointillist.benchmark.recommend import regrets, tracks_of
 from pointillist.benchmark.suite import load_suite
 
 HERE = Path(__file__).parent
@@ -83,6 +86,86 @@ def section(name: str, entrants: Sequence[Entrant]) -> list[str]:
     ]
 
 
+def advice_costs(suites: Mapping[str, Sequence[Entrant]]) -> list[str]:
+    """What following the table of advice costs on each track."""
+    return [
+        "## What `train --method auto` costs",
+        "",
+        "Dice (plain reading) of the method that the table of advice names, below the best one in hindsight: with the "
+        "table made from all tracks, and with one made without the tracks of the same data and marks. `pce` and the "
+        "best one for scale; –: the method was not run on the track.",
+        "",
+        *table(
+            ["track", "best in hindsight", "DSC", "`pce`", "advice from all", "loss", "advice from the others", "loss"],
+            (
+                [one.track.suite, entry_title(one.best.key.method, one.best.evidence), f"{one.best.evidence.dsc:.3f}",
+                 f"{one.track.reference.evidence.dsc:.3f}", *followed(one.within), *followed(one.without)]
+                for one in regrets(tracks_of(suites))
+            ),
+        ),
+        "",
+    ]  # fmt: skip
+
+
+def entry_title(method: str, evidence: Evidence) -> str:
+    return titled(method, evidence.settings)
+
+
+def followed(advised: tuple[Advice, float | None] | None) -> list[str]:
+    if advised is None:
+        return ["none", "–"]
+    row, loss = advised
+    stand_in = f" (row of {MARKS[row.marks]} on {IMAGES[row.images]})" * ("any" in (row.marks, row.images))
+    return [entry_title(row.method, row.evidence[0]) + stand_in, "–" if loss is None else f"{loss:.3f}"]
+
+
+def protocol() -> list[str]:
+    """The same predictions under our rule and under every public code's."""
+    found = json.loads((HERE / "results" / "published_rules.json").read_text())
+    names = list(found["sources"])
+    rows = found["rows"]
+
+    def cell(one: Mapping[str, Any]) -> str:
+        dsc, hd95 = ("–" if one[key] is None else f"{one[key]:.{digits}f}" for key, digits in (("dsc", 3), ("hd95", 1)))
+        return f"{dsc} / {hd95}" + f" ({one['undefined']})" * bool(one["undefined"])
+
+    def apart(name: str, key: str) -> str:
+        both = [(row["rules"][name][key], row["rules"][names[0]][key]) for row in rows]
+        known = sorted(round(a - b, 4) + 0.0 for a, b in both if a is not None and b is not None)
+        return f"{known[0]:+z.3f} … {known[-1]:+z.3f}" if key == "dsc" else f"{known[0]:+.1f} … {known[-1]:+.1f}"
+
+    def unit(name: str) -> str:
+        return str(rows[0]["rules"][name]["unit"])
+
+    return [
+        "## How much of a figure is protocol",
+        "",
+        f"{found['what']}: the predictions that published methods really made (origin `published`), and plain "
+        "predictions of our runs, under our rule and under each public code's. DSC / HD95, in brackets how many pairs "
+        "of case and class have no distance; `empty`: pairs in which a mask is empty, of "
+        f"{rows[0]['rules'][names[0]]['pairs']}. PSCV cuts its border on Synapse alone; here it shows what such a rule "
+        f"can do. Which weights a code tests is another matter: it needs kept models. Commit {found['commit'][:8]}.",
+        "",
+        *table(
+            ["origin", "predictions", "empty", *(f"{name}, {unit(name)}" for name in names)],
+            (
+                [row["origin"], row["title"], str(row["rules"][names[0]]["empty"]),
+                 *(cell(row["rules"][name]) for name in names)]
+                for row in rows
+            ),
+        ),
+        "",
+        "What a rule alone moves, over these sets: the smallest and the largest difference from ours.",
+        "",
+        *table(
+            ["rule", "DSC", "HD95", "read in"],
+            ([name, apart(name, "dsc"), apart(name, "hd95") + " (voxels − mm)" * (unit(name) == "voxel"),
+              found["sources"][name]] for name in names[1:]),
+        ),
+        "",
+    ]  # fmt: skip
+
+
 def costs() -> list[str]:
     """A training step of every method."""
     found = json.loads((HERE / "results" / "method_step.json").read_text())
@@ -129,9 +212,10 @@ def public_forms() -> list[str]:
 def page() -> str:
     """RESULTS.md as it should be."""
     lines = ["# Results", "", *(__doc__ or "").splitlines()[4:], ""]
-    for name, entrants in read_suites(HERE / "results", reading=READING).items():
+    suites = read_suites(HERE / "results", reading=READING)
+    for name, entrants in suites.items():
         lines += section(name, entrants)
-    return "\n".join([*lines, *costs(), *public_forms()])
+    return "\n".join([*lines, *advice_costs(suites), *protocol(), *costs(), *public_forms()])
 
 
 if __name__ == "__main__":

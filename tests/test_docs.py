@@ -33,6 +33,12 @@ def test_the_page_of_results_says_what_the_results_files_say():
     assert (ROOT / "benchmarks" / "RESULTS.md").read_text() == made, "run python benchmarks/results_page.py"
 
 
+def test_the_table_of_advice_says_what_the_results_files_say():
+    made = runpy.run_path(str(ROOT / "benchmarks" / "recommend.py"))["table"]()
+    table = ROOT / "src" / "pointillist" / "benchmark" / "advice.json"
+    assert table.read_text() == made, "run python benchmarks/recommend.py"
+
+
 def test_there_are_examples():
     assert len(WITH_EXAMPLES) >= 2
 

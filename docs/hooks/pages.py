@@ -1,25 +1,31 @@
-"""Reference pages of methods and losses, made from their docstrings and settings when the site is built."""
+"""Reference pages of methods, losses and advice, made from docstrings, settings and results when the site is built."""
 
 from __future__ import annotations
 
 import inspect
 import re
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from pointillist import losses
+from pointillist.benchmark.advice import IMAGES, MARKS, Advice, advice, cited
+from pointillist.benchmark.auto import BUDGETS
 from pointillist.methods import Method, methods
 from pointillist.methods._settings import Setting, settings_of
 
+WHICH_METHOD = Path(__file__).with_name("which-method.md")
+
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add a page for each method, one that lists them, and one of all losses."""
+    """Add a page for each method, one that lists them, one of all losses, and one of which method to use."""
     found = methods()
     pages = {f"methods/{name}": page_of(kind) for name, kind in found.items()}
     pages |= {"methods/index": index_of(found), "losses": page_of_losses()}
+    pages["which-method"] = page_of_advice()
     for name, content in pages.items():
         files.append(File.generated(config, f"reference/{name}.md", content=content))
     return files
@@ -32,6 +38,30 @@ def page_of_losses() -> str:
         function = getattr(losses, name)
         lines += [f"::: {function.__module__}.{name}", "    options: { heading_level: 2 }", ""]
     return "\n".join(lines)
+
+
+def page_of_advice() -> str:
+    """The table that ``train --method auto`` reads, with its evidence."""
+    rows = [
+        [MARKS[row.marks], IMAGES[row.images], BUDGETS[row.budget], f"[`{row.method}`](methods/{row.method}.md)",
+         "<br>".join(dict.fromkeys(settings_in(one.settings) for one in row.evidence)), f"{row.gain:+.3f}",
+         "<br>".join(map(cited, row.evidence)) + not_run(row)]
+        for row in advice()
+    ]  # fmt: skip
+    heads = ["marks", "images", "budget", "method", "settings", "DSC above `pce`", "evidence"]
+    table = ["| " + " | ".join(line) + " |" for line in [heads, ["---"] * len(heads), *rows]]
+    return WHICH_METHOD.read_text("utf-8").replace("TABLE_OF_ADVICE", "\n".join(table))
+
+
+def settings_in(settings: dict[str, Any]) -> str:
+    """Settings as a user gives them."""
+    return " ".join(f"`{name}={_words(value)}`" for name, value in settings.items()) or "defaults"
+
+
+def not_run(row: Advice) -> str:
+    """How many tracks of a row its method was not run on."""
+    missing = row.tracks - len(row.evidence)
+    return f"<br>not run on {missing} of {row.tracks} tracks" if missing else ""
 
 
 def index_of(found: dict[str, type[Method]]) -> str:

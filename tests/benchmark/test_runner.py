@@ -1,6 +1,7 @@
 """Real data's layouts, failures, restrictions, and several processes."""
 
 import json
+from pathlib import Path
 
 import pytest
 import typer
@@ -10,11 +11,13 @@ from pointillist.benchmark.claims import claim
 from pointillist.benchmark.results import read_result
 from pointillist.benchmark.runner import run_jobs
 from pointillist.cli.benchmark import benchmark
+from pointillist.cli.report import report
 from pointillist.data.dataset import Dataset
 from pointillist.data.importers.acdc import import_acdc
+from pointillist.data.phantoms import make_phantoms
 from pointillist.errors import InputError, PointillistError
 from pointillist.train.trainer import Stopped
-from tests.benchmark.suites import MACHINE, small_jobs, suite_file
+from tests.benchmark.suites import MACHINE, SMALL, small_jobs, suite_file
 from tests.conftest import nuclei, png
 
 DIVERGES = {"name": "pce", "recipe": {"lr": 1e30}}
@@ -57,6 +60,39 @@ def test_regions_are_read_a_case_and_pooled(tmp_path):
         assert {"accuracy", "precision", "recall", "kappa", "auc"} <= {line["metric"] for line in reading["summary"]}
         assert {"pooled_dsc", "pooled_kappa", "pooled_auc"} <= {line["metric"] for line in reading["pooled"]}
         assert all(0 <= line["value"] <= 1 for line in reading["pooled"] if line["metric"] == "pooled_auc")
+
+
+def test_points_are_drawn_for_each_number_and_make_a_curve(tmp_path):
+    changes = {"marks": {"generator": "random_point"}, **SMALL["dataset"]}
+    jobs = small_jobs(
+        tmp_path, dataset=changes, methods=[{"name": "pce", "count": count} for count in (1, 2, 4)], iterations=2
+    )
+    assert run_jobs(jobs, None, MACHINE).done == tuple(jobs)
+    results = [read_result(job.result) for job in jobs]
+    assert [result["data"]["source"]["marks"]["count"] for result in results] == [1, 2, 4]
+    assert len({result["data"]["hash"] for result in results}) == 3
+    plans = [json.loads((job.folder / "run.json").read_text())["plan"]["dataset"] for job in jobs]
+    assert [points_in(plan) for plan in plans] == [points_in(plans[0]) * factor for factor in (1, 2, 4)]
+    report(tmp_path / "out", out=tmp_path / "page.html", reading="plain")
+    assert "expected from 1 more" in (tmp_path / "page.html").read_text()
+
+
+def points_in(dataset):
+    opened = Dataset.open(Path(dataset))
+    return sum(len(opened.read_marks(case).strokes) for case in opened.training)
+
+
+def test_a_suite_asks_its_question_of_another_dataset(tmp_path):
+    mine = make_phantoms(tmp_path / "Dataset009_Mine", training=2, testing=1, seed=5)
+    changes = {"importer": "acdc", "source": "acdc", "marks": {"generator": "random_point", "seed": 4}}
+    path = suite_file(tmp_path, dataset=changes, folds=[1], iterations=2, border=0.1)
+    benchmark(str(path), tmp_path / "out", dataset=mine, threads=1, precision="32-true", device="cpu")
+    (file,) = (tmp_path / "out" / "results").rglob("*.json")
+    assert file.parts[-3:] == ("small-Dataset009_Mine", "pce", "test-seed1.json")  # phantoms have no folds
+    result = read_result(file)
+    assert result["data"]["source"]["marks"] == {"generator": "random_point", "seed": 4}
+    assert result["protocol"].startswith("small on other data, ")
+    assert set(result["readings"]) == {"plain", "recalibrated"}
 
 
 def test_a_folder_of_images_and_dense_labels(tmp_path):
@@ -120,7 +156,7 @@ def test_a_fault_of_the_program_is_recorded_with_its_traceback_and_tried_again(t
 
 def test_a_case_that_cannot_be_predicted_is_a_failure(tmp_path):
     jobs = small_jobs(tmp_path, iterations=2)
-    dataset = Dataset.open(runner.prepared(jobs[0].suite, jobs[0].out, None).root)
+    dataset = Dataset.open(runner.prepared(jobs[0].source, jobs[0].out, None).root)
     image = dataset.testing[0].images[0]
     whole = image.read_bytes()
     image.write_bytes(whole[: len(whole) // 2])

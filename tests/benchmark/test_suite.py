@@ -1,9 +1,14 @@
 import pytest
 
+from pointillist.benchmark import estimate
 from pointillist.benchmark.jobs import jobs_of
+from pointillist.benchmark.published import published
 from pointillist.benchmark.suite import load_suite, shipped
+from pointillist.cli.benchmark import benchmark
 from pointillist.data.augment.recipes import augmentation_named
 from pointillist.errors import InputError
+from pointillist.methods import build_method
+from pointillist.nets.registry import build_net
 from tests.benchmark.suites import MACHINE, SMALL, suite_file
 
 
@@ -53,6 +58,8 @@ def test_the_tracks_of_the_design_are_shipped():
         ({"augmentation": "mixup"}, "field augmentation"),
         ({"normalisation": "zscore"}, "field normalisation"),
         ({"name": "../up"}, "field name"),
+        ({"methods": [{"name": "pce", "count": 2}]}, "field methods.0.count"),  # the phantoms' own marks
+        ({"methods": [{"name": "pce", "count": 0}]}, "field methods.0.count"),
         ({"dataset": {"importer": "imagenet", "source": "x"}}, "field dataset"),
         ({"dataset": {"importer": "acdc"}}, "field dataset.acdc.source"),
         ({"dataset": {"importer": "acdc", "source": "x", "marks": {"generator": "telepathy"}}}, "dataset.marks"),
@@ -98,6 +105,50 @@ def test_an_entry_may_have_a_network_of_its_own(tmp_path):
     assert deep.title == "pce net=resnet50_unet, test, seed1"
     assert plain.folder != deep.folder
     assert plain.fingerprint != deep.fingerprint
+
+
+def test_an_entry_may_be_selected_by_a_rule_of_its_own(tmp_path):
+    methods = ["pce", {"name": "full", "select": "last"}]
+    marks, last = jobs_of(load_suite(str(suite_file(tmp_path, methods=methods, select="marks"))), tmp_path)
+    assert [job.plan(tmp_path, MACHINE).select for job in (marks, last)] == ["marks", "last"]
+    alone = jobs_of(load_suite(str(suite_file(tmp_path, methods=["pce", "full"], select="marks"))), tmp_path)[1]
+    assert alone.fingerprint != last.fingerprint
+
+
+def test_the_papers_tables_are_shipped_with_their_budgets():
+    budgets = {
+        "pscv-table1": 100_000, "pscv-table2": 60_000, "pscv-table3": 100_000, "attenscribble-table1": 60_000,
+        "attenscribble-table2": 60_000, "pclmix-table1": 60_000, "pclmix-table2": 60_000, "cvm-table1": 1_950,
+        "s2l-table1": 10_000, "s2l-table1-fluo": 70_000, "s2l-table1-monuseg": 10_000,
+    }  # fmt: skip
+    for name, iterations in budgets.items():
+        suite = load_suite(name)
+        assert suite.iterations == iterations, name
+        rows = {one.method.partition(":")[0] for one in published() if one.place == suite.published[0]}
+        assert rows <= {entry.name for entry in suite.methods}, name
+
+
+TABLES = [name for name in shipped() if "-table" in name]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_has_a_dry_run(name, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(estimate, "_seconds_a_step", lambda *_: 0.36)  # a step of 256² takes seconds here
+    benchmark(name, tmp_path, dry_run=True, threads=1, device="cpu", precision="32-true")
+    suite, lines = load_suite(name), capsys.readouterr().out.splitlines()
+    runs = len(suite.methods) * len(suite.places)
+    assert [line.split()[0] for line in lines[:runs]] == ["to"] * runs  # to do
+    assert lines[runs] == f"{runs} runs, {runs * suite.iterations / 10_000:.2f} h left"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_no_method_of_a_table_needs_larger_batches(name):
+    suite = load_suite(name)
+    spec = suite.dataset.spec
+    for entry in suite.methods:
+        net = build_net("unet", len(spec.channels), len(spec.classes))
+        assert build_method(entry.name, net, spec, entry.settings).needs.min_batch <= suite.batch, entry.name
 
 
 def test_a_trial_is_kept_apart(tmp_path):

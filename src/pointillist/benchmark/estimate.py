@@ -91,7 +91,7 @@ def _measured(job: Job, label: str, machine: Machine) -> tuple[float, float] | N
 
 def _task(job: Job, data: Path | None) -> TaskSpec | None:
     """Classes and channels: of the prepared dataset where there is one, else those that the importer always gives."""
-    source = job.suite.dataset
+    source = job.source
     try:
         path = prepared_path(source, data, job.out / "datasets")
     except InputError:

@@ -58,14 +58,19 @@ def cost_and_quality(points: Mapping[str, tuple[float, float]], quality: str) ->
     return svg_of(figure)
 
 
-def learning(curves: Sequence[LearningCurve]) -> str:
-    """Dice over the patients that were learned from, a line a method."""
+def learning(curves: Sequence[LearningCurve], words: str) -> str:
+    """Dice over what was learned from, a line a method.
+
+    Args:
+        curves: of the methods.
+        words: what is counted.
+    """
     figure = Figure(figsize=(7, 3), layout="constrained")
     axes = figure.subplots()
     for curve in curves:
-        axes.plot(curve.groups, curve.dice, "o-", label=curve.title, markersize=4)
-    axes.set(xlabel="patients or slides with marks", ylabel="Dice", xscale="log")
-    ticks = sorted({n for curve in curves for n in curve.groups})
+        axes.plot(curve.numbers, curve.dice, "o-", label=curve.title, markersize=4)
+    axes.set(xlabel=words, ylabel="Dice", xscale="log")
+    ticks = sorted({n for curve in curves for n in curve.numbers})
     axes.set_xticks(ticks, [str(n) for n in ticks])
     axes.minorticks_off()
     axes.legend(frameon=False, fontsize="small")

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pointillist.benchmark.claims import is_claimed
 from pointillist.benchmark.results import read_result
+from pointillist.benchmark.sources import AnySource
 from pointillist.benchmark.suite import Entry, Suite
 from pointillist.errors import InputError, nearest
 from pointillist.methods import Recipe, method_named
@@ -72,6 +73,11 @@ class Job:
         return self.out / "runs" / self.suite.name / self.entry.label / self.place
 
     @property
+    def source(self) -> AnySource:
+        """Where its dataset comes from."""
+        return self.entry.source(self.suite.dataset)
+
+    @property
     def claim(self) -> Path:
         """The file of whoever is working on it."""
         return self.folder.with_name(f"{self.place}.claim")
@@ -101,13 +107,13 @@ class Job:
         """SHA-256 over everything that decides the result, but for code, machine and the content of the data."""
         suite = self.suite
         content = {
-            "dataset": suite.dataset.model_dump(exclude_defaults=True),
+            "dataset": self.source.model_dump(exclude_defaults=True),
             **suite.model_dump(include={"iterations", "size", "augmentation", "normalisation", "grid"}),
             "net": self.net,
             "instances": suite.instances,
             # as they are by default, these go unnamed, and older results stay valid
             **suite.model_dump(include=_LATER, exclude_defaults=True),
-            **self.entry.model_dump(include={"groups"}, exclude_defaults=True),
+            **self.entry.model_dump(include={"groups", "select"}, exclude_none=True),
             "method": self.entry.name,
             "settings": self.entry.all_settings(),
             "recipe": asdict(self.recipe),
@@ -169,7 +175,7 @@ class Job:
             grid=suite.grid,
             recipe=self.recipe,
             checkpoint_every=suite.checkpoint_every,
-            select=suite.select,
+            select=self.entry.select or suite.select,
             keep=suite.keep,
             validate_every=suite.validate_every,
         )

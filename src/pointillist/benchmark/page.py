@@ -14,11 +14,13 @@ from scipy.stats import spearmanr
 
 from pointillist.benchmark.comparison import OVERALL, Entrant, differences, ranks
 from pointillist.benchmark.figures import cost_and_quality, critical_difference, learning
-from pointillist.benchmark.learning import AHEAD, learning_curves
+from pointillist.benchmark.learning import AXES, learning_curves
 from pointillist.benchmark.published import table_of
 from pointillist.benchmark.selection import LAST, MARGIN, MARKS, TEST, by_rule, share_within
 from pointillist.benchmark.suite import load_suite, shipped
+from pointillist.benchmark.under_rule import MethodUnderRule
 from pointillist.evaluate.objects import OBJECTS
+from pointillist.evaluate.published import published_rule
 from pointillist.evaluate.summary import ALL_CLASSES
 from pointillist.report.page import render
 from pointillist.report.run_page import ComparedCase
@@ -55,6 +57,8 @@ def benchmark_page(
     *,
     reading: str = "plain",
     cases: Mapping[str, Sequence[ComparedCase]] | None = None,
+    rule: str | None = None,
+    ruled: Mapping[str, Sequence[MethodUnderRule]] | None = None,
 ) -> str:
     """The HTML page.
 
@@ -62,8 +66,14 @@ def benchmark_page(
         suites: methods and their results, by suite.
         reading: that comparisons are made on; tables show all.
         cases: pictures, by suite.
+        rule: a public code's, by name.
+        ruled: methods as it scores them, by suite.
     """
-    sections = [_section(name, entrants, reading, (cases or {}).get(name, ())) for name, entrants in suites.items()]
+    sections = [
+        _section(name, entrants, reading, (cases or {}).get(name, ()))
+        | {"ruled": _ruled(rule, (ruled or {}).get(name, ()))}
+        for name, entrants in suites.items()
+    ]
     return render("benchmark.html", title="Benchmark", suites=sections, meanings=READINGS)
 
 
@@ -184,6 +194,24 @@ def _our_protocol(result: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def _ruled(code: str | None, methods: Sequence[MethodUnderRule]) -> dict[str, Any] | None:
+    """Methods as a public code scores them, beside our rule."""
+    if code is None or not methods:
+        return None
+    rule = published_rule(code)
+    rows = [
+        (
+            x.title,
+            [_number(value, 3) for value in x.dsc]
+            + [_number(v, 1) + f" {unit}" * (v is not None) for v, unit in zip(x.hd95, x.unit, strict=True)],
+            f"{x.decided[0]} of {x.decided[1]}",
+            x.weights,
+        )
+        for x in methods
+    ]
+    return {"code": code, "source": rule.source, "weights": rule.weights, "border": rule.border, "rows": rows}
+
+
 def _selection(entrants: Sequence[Entrant]) -> dict[str, Any] | None:
     """Which models the rules of selection take, run by run; None where runs kept no models."""
     runs = [
@@ -203,13 +231,19 @@ def _selection(entrants: Sequence[Entrant]) -> dict[str, Any] | None:
     }
 
 
-def _learning(entrants: Sequence[Entrant], reading: str) -> dict[str, Any] | None:
-    """Learning curves, and what the next patients promise; None where all runs learned from the same number."""
-    curves = learning_curves(entrants, reading)
-    if not curves:
-        return None
-    rows = [(x.title, x.groups[-1], f"{x.gain:+.3f}", f"{x.low:+.3f} … {x.high:+.3f}") for x in curves]
-    return {"drawing": Markup(learning(curves)), "rows": rows, "ahead": AHEAD}  # noqa: S704 - drawn by matplotlib
+def _learning(entrants: Sequence[Entrant], reading: str) -> list[dict[str, Any]]:
+    """Learning curves, and what the next patients or points promise; none where all runs learned from as many."""
+    found = [(axis, learning_curves(entrants, reading, axis)) for axis in AXES]
+    return [
+        {
+            "drawing": Markup(learning(curves, axis.words)),  # noqa: S704 - drawn by matplotlib
+            "words": axis.words,
+            "ahead": axis.ahead,
+            "rows": [(x.title, x.numbers[-1], f"{x.gain:+.3f}", f"{x.low:+.3f} … {x.high:+.3f}") for x in curves],
+        }
+        for axis, curves in found
+        if curves
+    ]
 
 
 def _pairs(entrants: Sequence[Entrant], reading: str) -> list[dict[str, Any]]:

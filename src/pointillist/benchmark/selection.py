@@ -28,6 +28,12 @@ def by_rule(result: Mapping[str, Any]) -> dict[str, float]:
     return found
 
 
+def best_on_test(result: Mapping[str, Any]) -> int | None:
+    """Step of the kept model with the highest mean Dice on the test cases; None for a run that kept none."""
+    kept = result.get("kept", ())
+    return max(kept, key=_dice)["step"] if kept else None
+
+
 def share_within(runs: Iterable[Mapping[str, float]], rule: str) -> float | None:
     """Share of the runs in which a rule comes within ``MARGIN`` of the best kept model."""
     apart = [scores[TEST] - scores[rule] for scores in runs if rule in scores]

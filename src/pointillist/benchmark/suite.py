@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,11 +16,12 @@ import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from pointillist.benchmark.published import published
-from pointillist.benchmark.sources import Section, Source
+from pointillist.benchmark.sources import AnySource, FolderSource, Section, Source
 from pointillist.data.augment.recipes import augmentation_named
 from pointillist.data.cache.grids import GridName
 from pointillist.data.cache.normalise import NormalisationName
 from pointillist.data.compressed import read_bytes
+from pointillist.data.dataset import Dataset
 from pointillist.data.simulate import generator_named
 from pointillist.errors import InputError, nearest
 from pointillist.methods import Recipe, method_named
@@ -52,6 +54,8 @@ class Entry(Section):
         recipe: changes for this method alone, after the suite's.
         net: name of the network, where it is not the suite's.
         groups: patients or slides that are trained on, drawn by the seed; None takes all.
+        count: marks of a class in a slice (or what else the suite's generator counts), in place of the suite's number.
+        select: as of the suite, for this method alone.
         tuned: which settings were chosen by looking at results, and where.
     """
 
@@ -60,6 +64,8 @@ class Entry(Section):
     recipe: RecipeChanges = RecipeChanges()
     net: str | None = None
     groups: int | None = Field(default=None, ge=1)
+    count: int | None = Field(default=None, ge=1)
+    select: Literal["last", "marks"] | None = None
     tuned: dict[str, str] = Field(default_factory=dict)
 
     @property
@@ -77,8 +83,14 @@ class Entry(Section):
         words = {**self.settings, **self.recipe.model_dump(exclude_none=True), **self._others()}
         return " ".join([self.name, *(f"{key}={value}" for key, value in words.items())])
 
+    def source(self, of_suite: AnySource) -> AnySource:
+        """Where its dataset comes from: the suite's, with its own number of marks."""
+        if self.count is None or of_suite.marks is None:
+            return of_suite
+        return of_suite.model_copy(update={"marks": of_suite.marks.model_copy(update={"count": self.count})})
+
     def _others(self) -> dict[str, Any]:
-        return self.model_dump(include={"net", "groups"}, exclude_none=True)
+        return self.model_dump(include={"net", "groups", "count", "select"}, exclude_none=True)
 
     def all_settings(self) -> dict[str, Any]:
         """Every setting of the method with the value it has here.
@@ -151,6 +163,22 @@ class Suite(Section):
         """A trial of so many optimiser steps, under a name of its own."""
         return self.model_copy(update={"name": f"{self.name}-{iterations}", "iterations": iterations})
 
+    def elsewhere(self, dataset: Dataset) -> Suite:
+        """The same question asked of another dataset, under a name of its own; marks are drawn as for the suite's own.
+
+        Its folds are the dataset's; the held-out cases are read where it has none.
+        """
+        source = FolderSource(importer="folder", source=dataset.root.name, name=dataset.name, marks=self.dataset.marks)
+        changes = {
+            "name": f"{self.name}-{re.sub('[^A-Za-z0-9._-]', '-', dataset.root.name)}",
+            "protocol": f"{self.name} on other data, {dataset.name}, of which this does not speak: {self.protocol}",
+            "dataset": source,
+            "folds": self.folds if dataset.splits() else "test",
+            "border": 0.0,
+            "published": (),
+        }
+        return self.model_copy(update=changes)
+
     @property
     def places(self) -> tuple[int | None, ...]:
         """The folds, None for the held-out cases of the dataset."""
@@ -206,14 +234,16 @@ def load_suite(name: str) -> Suite:
 
 def _check_names(suite: Suite, path: Path) -> None:
     """What only the registries know: names of methods, settings, nets, augmentations and generators."""
+    marks = suite.dataset.marks
+    takes = ()
+    if marks is not None:
+        takes = _checked(lambda: generator_named(marks.generator), f"{path}, field dataset.marks.generator").takes
     for place, entry in enumerate(suite.methods):
         known = _checked(entry.all_settings, f"{path}, field methods.{place}")
         _known_keys(entry.tuned, known, f"{path}, field methods.{place}.tuned")
         _known_keys([entry.net] if entry.net else [], NETS, f"{path}, field methods.{place}.net")
+        _known_keys(["count"] if entry.count else [], dict.fromkeys(takes), f"{path}, field methods.{place}.count")
     _checked(lambda: augmentation_named(suite.augmentation), f"{path}, field augmentation")
-    if suite.dataset.marks is not None:
-        marks = suite.dataset.marks
-        _checked(lambda: generator_named(marks.generator), f"{path}, field dataset.marks.generator")
     _known_keys([suite.net], NETS, f"{path}, field net")
     _known_keys(suite.published, dict.fromkeys(one.place for one in published()), f"{path}, field published")
     twice = [label for label, count in Counter(entry.label for entry in suite.methods).items() if count > 1]

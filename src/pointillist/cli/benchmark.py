@@ -22,6 +22,10 @@ def benchmark(
         Path | None,
         typer.Option(help="Folder of raw data, as the suite names it.", envvar="POINTILLIST_DATA", show_default=False),
     ] = None,
+    dataset: Annotated[
+        Path | None,
+        typer.Option(help="A dataset of your own in place of the suite's data.", show_default=False),
+    ] = None,
     only: Annotated[
         str | None, typer.Option(help="Only these methods, by commas.", metavar="METHOD,…", show_default=False)
     ] = None,
@@ -43,6 +47,10 @@ def benchmark(
         Path | None,
         typer.Option(help="Also copy results files to this folder, to be kept in a repository.", show_default=False),
     ] = None,
+    published_rules: Annotated[
+        str | None,
+        typer.Option(help="Also score finished runs as this public code does, e.g. pclmix.", show_default=False),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and their expected hours.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the dry run as JSON.")] = False,
 ) -> None:
@@ -55,15 +63,25 @@ def benchmark(
     A run that fails is recorded in OUT/failures and tried again by the next command; the exit code is then 1. With
     --record benchmarks/results the results files are also kept in a repository, as SUITE/METHOD-fold1-seed1.json.
     """
+    from pointillist.benchmark.comparison import read_suites
     from pointillist.benchmark.estimate import estimates
     from pointillist.benchmark.jobs import jobs_of
     from pointillist.benchmark.runner import run_jobs
     from pointillist.benchmark.suite import load_suite
+    from pointillist.benchmark.under_rule import methods_under_rule
+    from pointillist.data.dataset import Dataset
+    from pointillist.evaluate.published import published_rule
     from pointillist.train.trainer import Stopped
 
+    if published_rules is not None:
+        published_rule(published_rules)  # a wrong name is an error before any run
     methods = only.split(",") if only else []
     wanted = {"folds": _numbers("--folds", folds), "seeds": _numbers("--seeds", seeds)}
-    chosen = load_suite(suite) if iterations is None else load_suite(suite).shortened(iterations)
+    chosen = load_suite(suite)
+    if dataset is not None:
+        chosen, data = chosen.elsewhere(Dataset.open(dataset.resolve())), dataset.resolve().parent
+    if iterations is not None:
+        chosen = chosen.shortened(iterations)
     jobs = jobs_of(chosen, out, methods=methods, **wanted)
     machine = _machine(device, precision, threads)
     if dry_run:
@@ -76,6 +94,9 @@ def benchmark(
     except Stopped:
         typer.echo("stopped and saved; the same command goes on", err=True)
         raise typer.Exit(1) from None
+    if published_rules is not None and (tally.done or tally.kept):
+        entrants = read_suites(out)[chosen.name]
+        methods_under_rule(out, chosen.name, entrants, published_rules, say=typer.echo)
     _report(tally, out)
 
 

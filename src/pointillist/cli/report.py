@@ -22,6 +22,10 @@ def report(
     reading: Annotated[
         Literal["plain", "bordered", "recalibrated"], typer.Option(help="Of a benchmark: what comparisons are made on.")
     ] = "plain",
+    published_rules: Annotated[
+        str | None,
+        typer.Option(help="Of a benchmark: also score it as this public code does, e.g. pclmix.", show_default=False),
+    ] = None,
 ) -> None:
     """Write one HTML file: curves, tables, best, median and worst case, settings, hashes, hardware.
 
@@ -31,7 +35,7 @@ def report(
     differs from whom, cost against quality, pictures; and a CSV file of the same name with every number.
     """
     if not (run / "run.json").is_file() and run.is_dir() and any(run.rglob("*-seed*.json")):
-        _benchmark(run, out or run / "report.html", reading)
+        _benchmark(run, out or run / "report.html", reading, published_rules)
         return
     from dataclasses import replace
 
@@ -62,15 +66,21 @@ def report(
     typer.echo(f"Report: {page}")
 
 
-def _benchmark(folder: Path, page: Path, reading: str) -> None:
+def _benchmark(folder: Path, page: Path, reading: str, rule: str | None) -> None:
     from pointillist.benchmark.comparison import read_suites
     from pointillist.benchmark.long_table import long_table
     from pointillist.benchmark.page import benchmark_page
     from pointillist.benchmark.panels import panels
+    from pointillist.benchmark.under_rule import methods_under_rule
     from pointillist.data.writers import atomic_write_bytes
 
     suites = read_suites(folder, reading=reading)
     cases = {name: panels(folder, name, entrants, reading) for name, entrants in suites.items()}
-    atomic_write_bytes(page, benchmark_page(suites, reading=reading, cases=cases).encode())
+    ruled = (
+        {} if rule is None else {name: methods_under_rule(folder, name, those, rule) for name, those in suites.items()}
+    )
+    atomic_write_bytes(page, benchmark_page(suites, reading=reading, cases=cases, rule=rule, ruled=ruled).encode())
     atomic_write_bytes(page.with_suffix(".csv"), long_table(suites).encode())
     typer.echo(f"Report: {page}, {page.with_suffix('.csv').name}")
+    if rule is not None and not any(ruled.values()):
+        typer.echo(f"as {rule}: nothing, since no run's predictions are there any more", err=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pointillist.benchmark.auto import Choice
     from pointillist.train.plan import Plan
     from pointillist.train.trainer import Progress
 
@@ -18,7 +19,7 @@ def train(
     context: typer.Context,
     dataset: Annotated[Path, typer.Argument(help="The dataset to learn from.", show_default=False)],
     run: Annotated[Path, typer.Argument(help="The folder of the run.", show_default=False)],
-    method: Annotated[str, typer.Option(help="See `pointillist methods`.")] = "pce",
+    method: Annotated[str, typer.Option(help="See `pointillist methods`; auto: what served such data best.")] = "pce",
     fold: Annotated[
         int | None, typer.Option(min=1, help="Hold out this fold; 1 is the papers' first.", show_default=False)
     ] = None,
@@ -64,6 +65,7 @@ def train(
 
     Example: pointillist train Dataset027_ACDC runs/gated --method gated_crf --fold 1 --set weight=0.2
     """
+    from pointillist.benchmark.auto import AUTO
     from pointillist.methods import method_named
     from pointillist.predict.device import choose_device
     from pointillist.runtime.distributed import leave
@@ -81,15 +83,27 @@ def train(
                 typer.echo(f"Model: {run}")
                 return
             where = str(choose_device(device))
-            recipe = method_named(method).recipe
+            given, chosen = _pairs(settings or []), ""
+            data: dict[str, Any] = {
+                "size": size,
+                "augmentation": augmentation,
+                "normalisation": normalisation,
+                "grid": grid,
+            }
+            if method == AUTO:
+                choice = _chosen(dataset, fold, iterations, data)
+                method, given, recipe, chosen = choice.method, choice.settings | given, choice.recipe, choice.reason
+                net = net if _stated(context, "net") else choice.net
+                typer.echo(f"auto: {chosen}")
+            else:
+                recipe = method_named(method).recipe
             plan = Plan(
                 dataset=str(dataset.resolve()),
                 method=method,
-                settings=_pairs(settings or []),
+                settings=given,
                 fold=fold,
                 groups=groups,
                 iterations=iterations,
-                size=size,
                 batch=batch or recipe.batch,
                 net=net,
                 pretrained=None if pretrained is None else str(pretrained.resolve()),
@@ -101,10 +115,9 @@ def train(
                 keep=keep,
                 validate_every=validate_every,
                 recalibrate_bn=recalibrate_bn,
-                augmentation=augmentation,
-                normalisation=normalisation,
-                grid=grid,
                 recipe=recipe,
+                chosen=chosen,
+                **data,
             )
             start(plan, run, on_progress=show)
             leave()
@@ -120,14 +133,16 @@ def _same_as_begun(context: typer.Context, plan: Plan) -> None:
     Raises:
         InputError: naming the first option that differs.
     """
+    from pointillist.benchmark.auto import AUTO
     from pointillist.errors import InputError
 
     given = dict(context.params) | {"dataset": str(context.params["dataset"].resolve())}
     given["settings"] = _pairs(given["settings"] or [])
     given["pretrained"] = given["pretrained"] and str(given["pretrained"].resolve())
+    if plan.chosen and given["method"] == AUTO:
+        given |= {"method": plan.method, "settings": plan.settings | given["settings"]}
     for name, value in given.items():
-        stated = context.get_parameter_source(name)
-        if stated is not None and stated.name == "COMMANDLINE" and getattr(plan, name, value) != value:
+        if _stated(context, name) and getattr(plan, name, value) != value:
             raise InputError(
                 "a resumed run keeps what it was begun with",
                 where=name,
@@ -135,6 +150,23 @@ def _same_as_begun(context: typer.Context, plan: Plan) -> None:
                 received=value,
                 todo="leave the option out, or start another run",
             )
+
+
+def _stated(context: typer.Context, name: str) -> bool:
+    """Whether an option stands on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _chosen(dataset: Path, fold: int | None, iterations: int, data: dict[str, Any]) -> Choice:
+    """What ``--method auto`` stands for; the marks of the fold's held-out cases are not looked at."""
+    from pointillist.benchmark.auto import choose
+    from pointillist.data.dataset import Dataset
+
+    opened = Dataset.open(dataset)
+    folds = opened.splits()
+    cases = folds[fold - 1].train if fold is not None and fold <= len(folds) else None
+    return choose(opened, iterations, data, cases=cases)
 
 
 def _pairs(entries: list[str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from pointillist.evaluate.protocol import LengthUnit, Protocol
 from pointillist.evaluate.scores import auc_of, read_probabilities, score_counts
 from pointillist.evaluate.table import Row, make_row
 from pointillist.geometry.distance import SurfaceDistances, surface_distances
+from pointillist.types import AnyArray
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,27 @@ def case_rows(case: str, prediction: Image, reference: Image, classes: Classes, 
     whole = classes.ignore is None or not (reference.array == classes.ignore).any()
     counts = overlap.confusions(prediction.array, reference.array, classes.names, classes.ignore)
     rows: list[Row] = []
-    thin = tuple(axis for axis, size in enumerate(reference.grid.shape) if size == 1)[: len(spacing) - 2]
-    predicted, truth = prediction.array.squeeze(thin), reference.array.squeeze(thin)
-    extended = [step for axis, step in enumerate(spacing) if axis not in thin]
+    distances = class_distances(prediction.array, reference.array, classes.names, spacing) if whole else {}
     for value, name in classes.names.items():
-        distances = surface_distances(predicted == value, truth == value, extended) if whole else None
-        rows += class_rows(case, name, ClassPair(counts[value], distances, diagonal, unit), protocol)
+        rows += class_rows(case, name, ClassPair(counts[value], distances.get(value), diagonal, unit), protocol)
     return rows
+
+
+def class_distances(
+    prediction: AnyArray, reference: AnyArray, labels: Iterable[int], spacing: Sequence[float]
+) -> dict[int, SurfaceDistances]:
+    """Surface distances of every class; a volume of a single slice is measured as the 2-D image that it is.
+
+    Args:
+        prediction: ``(*s)`` labels.
+        reference: ``(*s)`` labels on the same grid, none of them unlabelled.
+        labels: the classes.
+        spacing: between voxel centres along each axis.
+    """
+    thin = tuple(axis for axis, size in enumerate(reference.shape) if size == 1)[: len(spacing) - 2]
+    predicted, truth = prediction.squeeze(thin), reference.squeeze(thin)
+    extended = [step for axis, step in enumerate(spacing) if axis not in thin]
+    return {value: surface_distances(predicted == value, truth == value, extended) for value in labels}
 
 
 def case_counts(prediction: Image, reference: Image, classes: Classes, probabilities: Path | None) -> CaseCounts:
@@ -130,14 +145,11 @@ def _published_rows(case: str, cls: str, pair: ClassPair, protocol: Protocol) ->
     if rule is None or pair.distances is None:
         return []
     sizes = counts.n_ref, counts.n_pred
-    if all(sizes):
-        scores = overlap.dsc(counts), rule.hd95(pair.distances)
-    else:
-        scores = rule.degenerate(counts) or (float("nan"), float("nan"))
+    scores = rule.scores(counts, pair.distances)
     reason = "the published code stops with an error"
     return [
-        make_row(case, cls, f"dsc_as_{protocol.published}", scores[0], "1", sizes, reason),
-        make_row(case, cls, f"hd95_as_{protocol.published}", scores[1], pair.unit, sizes, reason),
+        make_row(case, cls, f"dsc_as_{protocol.published}", scores.dsc, "1", sizes, reason),
+        make_row(case, cls, f"hd95_as_{protocol.published}", scores.hd95, pair.unit, sizes, reason),
     ]
 
 

@@ -53,6 +53,7 @@ class Plan:
         checkpoint_every: optimiser steps between checkpoints.
         validate_every: optimiser steps between validations on held-out marks.
         keep: how many models are kept on the way, at even distances and the last iterate among them.
+        chosen: why the method was chosen, where ``auto`` chose it; else empty.
     """
 
     dataset: str
@@ -78,6 +79,7 @@ class Plan:
     checkpoint_every: int = 500
     validate_every: int = 250
     keep: int = 0
+    chosen: str = ""
 
     def __post_init__(self) -> None:
         for name in ("iterations", "batch", "threads", "checkpoint_every", "validate_every"):

@@ -1,0 +1,88 @@
+"""``train --method auto``: look at the dataset, look it up in the table, and say what was chosen and why."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pointillist.benchmark.advice import (
+    IMAGES,
+    LONG,
+    MARKS,
+    Advice,
+    Evidence,
+    advice,
+    advised,
+    budget_of,
+    cited,
+    titled,
+)
+from pointillist.data.dataset import Dataset
+from pointillist.data.kind import DatasetKind, kind_of
+from pointillist.methods import Recipe
+
+AUTO = "auto"
+"""In place of a method's name."""
+BUDGETS = {"short": f"fewer than {LONG:,} iterations", "long": f"{LONG:,} iterations or more"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What ``auto`` stands for in a run.
+
+    Attributes:
+        method: its name.
+        settings: where they differ from its defaults.
+        recipe: of its optimisation, as in the evidence.
+        net: name of the network in the evidence.
+        reason: one line for the user, and for ``run.json``.
+    """
+
+    method: str
+    settings: dict[str, Any]
+    recipe: Recipe
+    net: str
+    reason: str
+
+
+def choose(
+    dataset: Dataset,
+    iterations: int,
+    options: Mapping[str, Any],
+    *,
+    cases: Collection[str] | None = None,
+    rows: Sequence[Advice] | None = None,
+) -> Choice:
+    """Choose a method for a dataset.
+
+    Args:
+        dataset: that is learned from.
+        iterations: optimiser steps.
+        options: of the run, those of ``pointillist.benchmark.advice.OPTIONS``; the reason says where the evidence was
+            got with others.
+        cases: training cases that may be looked at; None for all.
+        rows: the table; None for the package's.
+
+    Raises:
+        InputError: if nothing is marked.
+    """
+    kind = kind_of(dataset, cases)
+    row = advised(advice() if rows is None else rows, kind.marks, kind.images, iterations)
+    if row is None:
+        return Choice(
+            "pce", {}, Recipe(), "unet", "pce: the table of advice is empty, and every method builds on this one"
+        )
+    base = row.nearest(kind.slices)
+    return Choice(
+        row.method, base.settings, Recipe(**row.recipe), row.net, _reason(row, base, kind, iterations, options)
+    )
+
+
+def _reason(row: Advice, base: Evidence, kind: DatasetKind, iterations: int, options: Mapping[str, Any]) -> str:
+    found = f"{MARKS[kind.marks]} on {IMAGES[kind.images]}, {BUDGETS[budget_of(iterations)]}"
+    place = f"{MARKS[row.marks]} on {IMAGES[row.images]}, {BUDGETS[row.budget]}"
+    why = found if place == found else f"{found}: no results, so what was best for {place}"
+    others = [f"--{name} {value}" for name, value in base.options.items() if options[name] != value]
+    apart = f"; these runs had {' '.join(others)}" if others else ""
+    return f"{titled(row.method, base.settings)}, for {why}; {'; '.join(map(cited, row.evidence))}{apart}"
