@@ -67,8 +67,8 @@ def source_for(dataset, method, size=32):
     return SliceSource.open(cached(dataset, CacheSettings(size, truth=truth)), labels="truth" if truth else "marks")
 
 
-def batch_for(dataset, method, count=4, epoch=0):
-    source = source_for(dataset, method)
+def batch_for(dataset, method, count=4, epoch=0, size=32):
+    source = source_for(dataset, method, size)
     return make_batch(source, np.arange(count), augmentation_named("none"), seed=0, epoch=epoch)
 
 
@@ -219,8 +219,9 @@ def test_law_8_a_model_outlives_its_method(dataset, tmp_path):
 @pytest.mark.parametrize("net", NETS)
 @pytest.mark.parametrize("name", NAMES)
 def test_law_9_every_parameter_learns_whatever_the_network(dataset, name, net):
-    method = new_method(plan_for(dataset, name, net=net), dataset)
-    step_of(method, batch_for(dataset, method), clock(step=6))["loss"].backward()
+    size = max(32, build_net(net, 1, 4).strides[-1])
+    method = new_method(plan_for(dataset, name, net=net, size=size), dataset)
+    step_of(method, batch_for(dataset, method, size=size), clock(step=6))["loss"].backward()
     assert [key for key, p in method.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
