@@ -74,6 +74,7 @@ class Phases:
 
     @contextmanager
     def phase(self, name: str):
+        """What happens inside is such a phase."""
         Path("/proc/self/clear_refs").write_text("5")  # the peak from now on
         began = time.process_time()
         yield

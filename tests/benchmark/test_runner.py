@@ -1,6 +1,7 @@
 """Real data's layouts, failures, restrictions, and several processes."""
 
 import json
+from pathlib import Path
 
 import pytest
 import typer
@@ -13,8 +14,9 @@ from pointillist.cli.benchmark import benchmark
 from pointillist.data.dataset import Dataset
 from pointillist.data.importers.acdc import import_acdc
 from pointillist.errors import InputError, PointillistError
+from pointillist.train.plan import read_plan
 from pointillist.train.trainer import Stopped
-from tests.benchmark.suites import MACHINE, small_jobs, suite_file
+from tests.benchmark.suites import MACHINE, SMALL, small_jobs, suite_file
 from tests.conftest import nuclei, png
 
 DIVERGES = {"name": "pce", "recipe": {"lr": 1e30}}
@@ -120,13 +122,25 @@ def test_a_fault_of_the_program_is_recorded_with_its_traceback_and_tried_again(t
 
 def test_a_case_that_cannot_be_predicted_is_a_failure(tmp_path):
     jobs = small_jobs(tmp_path, iterations=2)
-    dataset = Dataset.open(runner.prepared(jobs[0].suite, jobs[0].out, None).root)
+    dataset = Dataset.open(runner.prepared(jobs[0].source, jobs[0].out, None).root)
     image = dataset.testing[0].images[0]
     whole = image.read_bytes()
     image.write_bytes(whole[: len(whole) // 2])
     assert run_jobs(jobs, None, MACHINE).failed == tuple(jobs)
     image.write_bytes(whole)
     assert run_jobs(jobs, None, MACHINE).done == tuple(jobs)
+
+
+def test_runs_with_other_numbers_of_points_have_datasets_of_their_own(tmp_path):
+    dataset = SMALL["dataset"] | {"marks": {"generator": "random_point", "count": 2}}
+    methods = ["pce", {"name": "pce", "count": 1}, {"name": "pce", "count": 2}]
+    jobs = small_jobs(tmp_path, dataset=dataset, methods=methods, iterations=2)
+    assert len({job.fingerprint for job in jobs}) == 2  # two points, said or not, are one experiment
+    assert run_jobs(jobs, None, MACHINE).done == tuple(jobs)
+    datasets = [Dataset.open(Path(read_plan(job.folder).dataset)) for job in jobs]
+    strokes = [sum(len(one.read_marks(case).strokes) for case in one.training) for one in datasets]
+    assert strokes[0] == strokes[2] == 2 * strokes[1]
+    assert [read_result(job.result)["data"]["source"]["marks"]["count"] for job in jobs] == [2, 1, 2]
 
 
 def test_what_another_process_works_on_is_left_to_it(tmp_path, capsys):

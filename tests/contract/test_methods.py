@@ -41,7 +41,7 @@ ADDS_TO_PCE = {
     "normalized_cut": "weight",
     "peng": "weight",
     "pscv": "lambda_cv mu",
-    "s2l_contrast": "weight lambda_1 lambda_2",
+    "s2l_contrast": {"weight": 0, "scales": "R1x1 lambda=0 + R4x4 lambda=0"},
     "scribble2label": "weight",
     "total_variation": "weight",
     "uamt": "weight",
@@ -189,7 +189,9 @@ def test_law_6_classes_are_interchangeable(dataset, name):
 @pytest.mark.parametrize("name", sorted(ADDS_TO_PCE))
 def test_law_7_with_weight_0_it_is_partial_cross_entropy(dataset, name):
     plain = new_method(plan_for(dataset, "pce"), dataset)
-    other = new_method(plan_for(dataset, name, settings=dict.fromkeys(ADDS_TO_PCE[name].split(), 0)), dataset)
+    weights = ADDS_TO_PCE[name]
+    settings = dict.fromkeys(weights.split(), 0) if isinstance(weights, str) else weights
+    other = new_method(plan_for(dataset, name, settings=settings), dataset)
     batch = batch_for(dataset, plain)
     losses = [step_of(method, batch)["loss"] for method in (plain, other)]
     for loss in losses:

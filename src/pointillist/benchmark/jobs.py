@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pointillist.benchmark.claims import is_claimed
 from pointillist.benchmark.results import read_result
+from pointillist.benchmark.sources import AnySource
 from pointillist.benchmark.suite import Entry, Suite
 from pointillist.errors import InputError, nearest
 from pointillist.methods import Recipe, method_named
@@ -101,7 +102,7 @@ class Job:
         """SHA-256 over everything that decides the result, but for code, machine and the content of the data."""
         suite = self.suite
         content = {
-            "dataset": suite.dataset.model_dump(exclude_defaults=True),
+            "dataset": self.source.model_dump(exclude_defaults=True),
             **suite.model_dump(include={"iterations", "size", "augmentation", "normalisation", "grid"}),
             "net": self.net,
             "instances": suite.instances,
@@ -116,6 +117,14 @@ class Job:
             "seed": self.seed,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def source(self) -> AnySource:
+        """The suite's data, with as many points as the entry wants."""
+        source = self.suite.dataset
+        if self.entry.count is None or source.marks is None:
+            return source
+        return source.model_copy(update={"marks": source.marks.model_copy(update={"count": self.entry.count})})
 
     @property
     def batch(self) -> int:

@@ -55,7 +55,7 @@ def result_of(
         "seed": job.seed,
         "data": {
             "name": dataset.name,
-            "source": suite.dataset.model_dump(exclude_none=True),
+            "source": job.source.model_dump(exclude_none=True),
             "hash": run["data"],
             "training_cases": len(fold.train),
             "training_groups": len({case.group for case in dataset.training if case.id in set(fold.train)}),

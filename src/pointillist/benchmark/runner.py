@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,8 +15,7 @@ from pointillist.benchmark.measure import Wanted, cache_of, headline, measure, m
 from pointillist.benchmark.provenance import PeakMemory, code_version
 from pointillist.benchmark.record import cost_of, result_of
 from pointillist.benchmark.results import read_result, write_result
-from pointillist.benchmark.sources import prepare
-from pointillist.benchmark.suite import Suite
+from pointillist.benchmark.sources import AnySource, prepare
 from pointillist.data.compressed import read_bytes
 from pointillist.data.dataset import Dataset
 from pointillist.data.writers import atomic_write_bytes
@@ -74,8 +73,9 @@ def run_jobs(
     """
     for job in jobs:
         job.check_unchanged()
-    dataset = prepared(jobs[0].suite, jobs[0].out, data)
-    runner = _Runner(dataset.root, machine, time.time(), say)
+    sources = dict.fromkeys(job.source for job in jobs)
+    datasets = {source: prepared(source, jobs[0].out, data).root for source in sources}
+    runner = _Runner(datasets, machine, time.time(), say)
     found: dict[Outcome, list[Job]] = {"done": [], "kept": [], "failed": [], "elsewhere": []}
     for number, job in enumerate(jobs, start=1):
         outcome = runner.one(job, f"[{number}/{len(jobs)}] {job.title}")
@@ -85,21 +85,21 @@ def run_jobs(
     return Tally(**{outcome: tuple(those) for outcome, those in found.items()})
 
 
-def prepared(suite: Suite, out: Path, data: Path | None) -> Dataset:
-    """The suite's dataset, imported and marked once for all processes.
+def prepared(source: AnySource, out: Path, data: Path | None) -> Dataset:
+    """A suite's dataset, imported and marked once for all processes.
 
     Args:
-        suite: names its source.
+        source: of the suite, or of a run with marks of its own.
         out: the folder of the benchmark.
         data: the folder of raw data.
     """
     with claim_when_free(out / "datasets" / "preparing.claim"):
-        return prepare(suite.dataset, data, out / "datasets")
+        return prepare(source, data, out / "datasets")
 
 
 @dataclass(frozen=True)
 class _Runner:
-    dataset: Path
+    datasets: Mapping[AnySource, Path]
     machine: Machine
     began: float
     say: Callable[[str], None]
@@ -139,8 +139,9 @@ class _Runner:
         with EventLog(job.folder / "events.jsonl") as log:
             log.write(BEGIN, fingerprint=job.fingerprint, code=code_version())
         started = (job.folder / "run.json").exists()
-        plan = read_plan(job.folder) if started else job.plan(self.dataset, self.machine)
-        with claim_when_free(job.out / "datasets" / f"{self.dataset.name}.claim"):
+        dataset = self.datasets[job.source]
+        plan = read_plan(job.folder) if started else job.plan(dataset, self.machine)
+        with claim_when_free(job.out / "datasets" / f"{dataset.name}.claim"):
             cache_of(plan, Dataset.open(Path(plan.dataset)))  # once, not by every process at the same time
         if not started:
             train(plan, job.folder)

@@ -52,6 +52,7 @@ class Entry(Section):
         recipe: changes for this method alone, after the suite's.
         net: name of the network, where it is not the suite's.
         groups: patients or slides that are trained on, drawn by the seed; None takes all.
+        count: points a class that are drawn, in place of the suite's.
         tuned: which settings were chosen by looking at results, and where.
     """
 
@@ -60,6 +61,7 @@ class Entry(Section):
     recipe: RecipeChanges = RecipeChanges()
     net: str | None = None
     groups: int | None = Field(default=None, ge=1)
+    count: int | None = Field(default=None, ge=1)
     tuned: dict[str, str] = Field(default_factory=dict)
 
     @property
@@ -78,7 +80,7 @@ class Entry(Section):
         return " ".join([self.name, *(f"{key}={value}" for key, value in words.items())])
 
     def _others(self) -> dict[str, Any]:
-        return self.model_dump(include={"net", "groups"}, exclude_none=True)
+        return self.model_dump(include={"net", "groups", "count"}, exclude_none=True)
 
     def all_settings(self) -> dict[str, Any]:
         """Every setting of the method with the value it has here.
@@ -209,6 +211,14 @@ def _check_names(suite: Suite, path: Path) -> None:
     for place, entry in enumerate(suite.methods):
         known = _checked(entry.all_settings, f"{path}, field methods.{place}")
         _known_keys(entry.tuned, known, f"{path}, field methods.{place}.tuned")
+        if entry.count is not None and suite.dataset.marks is None:
+            raise InputError(
+                "points are counted where none are drawn",
+                where=f"{path}, field methods.{place}.count",
+                expected="dataset.marks with a generator of points",
+                received="a dataset that keeps its own marks",
+                todo="remove the count, or name a generator",
+            )
         _known_keys([entry.net] if entry.net else [], NETS, f"{path}, field methods.{place}.net")
     _checked(lambda: augmentation_named(suite.augmentation), f"{path}, field augmentation")
     if suite.dataset.marks is not None:
