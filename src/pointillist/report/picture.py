@@ -14,7 +14,7 @@ from pointillist.spec import TaskSpec
 from pointillist.types import IGNORE, AnyArray, LabelMap
 
 _LONGEST_SIDE = 256
-_CLICK_RADIUS = 2
+_CLICK_RADIUS = 3
 _AROUND, _MIDDLE = 15, 128  # pixels whose mean brightness says whether a rim is black or white
 
 
