@@ -25,7 +25,6 @@ import numpy as np
 
 from _forms import peak_mib, write
 from pointillist.data.builder import DatasetBuilder, NewCase
-from pointillist.data.dataset import Dataset
 from pointillist.data.image import Grid, Image
 from pointillist.data.simulate import draw
 from pointillist.methods import method_named
@@ -78,6 +77,7 @@ class Phases:
         Path("/proc/self/clear_refs").write_text("5")  # the peak from now on
         began = time.process_time()
         yield
+        print(name, round(peak_mib() / 1024, 2), file=sys.stderr, flush=True)
         one = self.found[name]
         one["peak_gib"] = round(max(one["peak_gib"], peak_mib() / 1024), 2)
         one["seconds"] = round(max(one["seconds"], time.process_time() - began), 1)
@@ -93,7 +93,7 @@ class Phases:
         setattr(owner, function, watched)
 
 
-def measure(name: str, side: int) -> None:
+def measure(name: str, side: int, dataset: Path) -> None:
     """Train and predict, and print the phases."""
     phases = Phases()
     phases.watch(Trainer, "_one_step", "step")
@@ -101,13 +101,12 @@ def measure(name: str, side: int) -> None:
     if method_named(name).needs.soft_targets:
         phases.watch(method_named(name), "after_validation", "targets")
     with tempfile.TemporaryDirectory() as folder:
-        dataset, run = make_dataset(Path(folder) / "D", side), Path(folder) / "run"
+        run = Path(folder) / "run"
         plan = Plan(
             str(dataset), name, iterations=2, size=side, batch=1, threads=1, net="two_component", grid="native",
             precision="bf16-mixed", augmentation="cells", normalisation="unit", recipe=method_named(name).recipe,
             validate_every=1, checkpoint_every=10**6,
         )  # fmt: skip
-        assert len(Dataset.open(dataset).training) == 2
         train(plan, run)
         predictor = Predictor(*load_model(run), precision="bf16")
         image, _ = tissue((side, side + side // 4), 3)
@@ -121,18 +120,20 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--side", type=int, default=4096)
     parser.add_argument("--only", help="methods, by commas; the others' figures stay as they are")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=2, metavar=("NAME", "DATASET"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        measure(options.one, options.side)
+        measure(options.one[0], options.side, Path(options.one[1]))
         return
     names = tuple(options.only.split(",")) if options.only else METHODS
     found = json.loads(RESULT.read_text())["methods"] if options.only and RESULT.exists() else {}
-    for name in names:
-        command = [sys.executable, __file__, "--side", str(options.side), "--one", name]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        found[name] = json.loads(done.stdout.splitlines()[-1])
-        print(name, found[name], flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = make_dataset(Path(folder) / "D", options.side)
+        for name in names:
+            command = [sys.executable, __file__, "--side", str(options.side), "--one", name, str(dataset)]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            found[name] = json.loads(done.stdout.splitlines()[-1])
+            print(name, found[name], flush=True)
     report = {
         "what": f"two steps on one image of 3 × {options.side}², two_component, bfloat16, one thread",
         "methods": found,
