@@ -50,9 +50,8 @@ class LevelContrast(nn.Module):
 
     def __init__(self, net: SegmentationNet, classes: int, scale: Scale) -> None:
         super().__init__()
-        self.level = scale.level
-        if self.level is None:
-            self.level = nearest_stride(net.level_strides, scale.delta or 1)
+        nearest = nearest_stride(net.level_strides, scale.delta or 1)
+        self.level = nearest if scale.level is None else scale.level
         check_tap(net, "decoder", self.level)
         stride = net.level_strides[self.level]
         self.delta = stride if scale.level is None or scale.delta is None else scale.delta

@@ -88,7 +88,8 @@ class TwoComponentNet(SegmentationNet):
         """The extractor's map of the image."""
         net = self.extractor
         again = torch.is_grad_enabled() and len(x) * x.shape[2] * x.shape[3] >= _AGAIN
-        for part in (net.stem, *(net.get_submodule(f"layer{number}") for number in (1, 2, 3))):
+        parts: list[Callable[[Tensor], Tensor]] = [net.stem, *(net.get_submodule(f"layer{i}") for i in (1, 2, 3))]
+        for part in parts:
             x = _computed_again(part, net, x) if again else part(x)
         return x
 
