@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from _forms import peak_mib, write
+from pointillist.benchmark.provenance import code_version
 from pointillist.data.builder import DatasetBuilder, NewCase
 from pointillist.data.image import Grid, Image
 from pointillist.data.simulate import draw
@@ -132,12 +133,13 @@ def main() -> None:
         for name in names:
             command = [sys.executable, __file__, "--side", str(options.side), "--one", name, str(dataset)]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            found[name] = json.loads(done.stdout.splitlines()[-1])
+            phases = json.loads(done.stdout.splitlines()[-1])
+            found[name] = {"commit": code_version()["commit"], "phases": phases}
             print(name, found[name], flush=True)
     report = {
         "what": f"two steps on one image of 3 × {options.side}², two_component, bfloat16, one thread",
         "methods": found,
-        f"step_at_most_{LIMIT_GIB}_gib": all(one["step"]["peak_gib"] <= LIMIT_GIB for one in found.values()),
+        f"step_at_most_{LIMIT_GIB}_gib": all(one["phases"]["step"]["peak_gib"] <= LIMIT_GIB for one in found.values()),
     }
     if options.side == 4096:
         write(RESULT, report)

@@ -165,14 +165,14 @@ def large_image() -> list[str]:
         "## Large images",
         "",
         f"{found['what']}: peak memory of the whole process, and seconds of the processor, in each phase. "
-        f"{found['hardware']['processor']}, torch {found['software']['torch']}, commit {found['commit'][:8]}.",
+        f"{found['hardware']['processor']}, torch {found['software']['torch']}.",
         "",
         *table(
-            ["method", "phase", "peak, GiB", "seconds"],
+            ["method", "phase", "peak, GiB", "seconds", "commit"],
             (
-                [f"`{name}`", phase, f"{one['peak_gib']:.2f}", f"{one['seconds']:.1f}"]
-                for name, phases in found["methods"].items()
-                for phase, one in phases.items()
+                [f"`{name}`", phase, f"{one['peak_gib']:.2f}", f"{one['seconds']:.1f}", row["commit"][:8]]
+                for name, row in found["methods"].items()
+                for phase, one in row["phases"].items()
             ),
         ),
         "",

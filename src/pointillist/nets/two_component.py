@@ -22,7 +22,8 @@ from pointillist.nets.unet import ConvBlock, UNetDecoder
 # are kept, and the most is needed at the stem: the convolution's and the normalised map, the pool's places (64-bit
 # numbers, 0.5 GiB), and two gradients, 2.6 GiB. The image is 0.2 GiB in float32; logits of two classes, their float32
 # copies and gradients, and targets with the losses on them take 0.13 GiB each, a dozen at a time. The U-Net on the map
-# takes 0.1 GiB, and weights with Adam's moments as much.
+# takes 0.1 GiB, and weights with Adam's moments as much. A whole process of `cvm` was measured at 6.6 GiB
+# (benchmarks/large_image.py).
 _AGAIN = 2**22  # pixels of a batch from which on the extractor's maps are computed again instead of kept
 
 
