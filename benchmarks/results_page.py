@@ -209,13 +209,68 @@ def public_forms() -> list[str]:
     ]  # fmt: skip
 
 
+def novel_tissue() -> list[str]:
+    """False positives in tissue that no model saw; nothing before it was measured."""
+    path = HERE / "results" / "novel_tissue.json"
+    if not path.exists():
+        return []
+    found = json.loads(path.read_text())
+    means = sorted(found["means"].items(), key=lambda row: row[1]["inside"])
+    return [
+        "## Novel tissue",
+        "",
+        f"{found['what']}, {found['blobs_an_image']} blobs an image, reading {found['reading']}, commit "
+        f"{found['commit'][:8]}. Shares that are called target, means over images: inside of the blob, where all of it "
+        "is false; in the same place before; in the background outside of it; and there before. `benchmarks/"
+        "novel_tissue.py` says how they are made.",
+        "",
+        *table(
+            ["method", "inside", "same place before", "outside", "outside before"],
+            ([f"`{name}`", *(f"{row[key]:.3f}" for key in found["measures"])] for name, row in means),
+        ),
+        "",
+        *table(
+            ["difference", "where", "mean", "95 % interval, images drawn again", "images"],
+            (
+                [f"`{one['method']}` − `{one['label']}`", one["measure"], f"{one['mean']:+.3f}",
+                 f"{one['low']:+.3f} … {one['high']:+.3f}", str(one["cases"])]
+                for one in found["differences"]
+            ),
+        ),
+        "",
+    ]  # fmt: skip
+
+
+def large_image() -> list[str]:
+    """Memory and seconds of training on large images."""
+    found = json.loads((HERE / "results" / "large_image.json").read_text())
+    return [
+        "## Large images",
+        "",
+        f"{found['what']}: peak memory of the whole process, and seconds of the processor, in each phase. "
+        f"{found['hardware']['processor']}, torch {found['software']['torch']}.",
+        "",
+        *table(
+            ["method", "phase", "peak, GiB", "seconds", "commit"],
+            (
+                [f"`{name}`", phase, f"{one['peak_gib']:.2f}", f"{one['seconds']:.1f}", row["commit"][:8]]
+                for name, row in found["methods"].items()
+                for phase, one in row["phases"].items()
+            ),
+        ),
+        "",
+    ]
+
+
 def page() -> str:
     """RESULTS.md as it should be."""
     lines = ["# Results", "", *(__doc__ or "").splitlines()[4:], ""]
     suites = read_suites(HERE / "results", reading=READING)
     for name, entrants in suites.items():
         lines += section(name, entrants)
-    return "\n".join([*lines, *advice_costs(suites), *protocol(), *costs(), *public_forms()])
+    return "\n".join(
+        [*lines, *advice_costs(suites), *protocol(), *novel_tissue(), *costs(), *large_image(), *public_forms()]
+    )
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pointillist.data.dataset import Dataset
 from pointillist.data.importers.acdc import import_acdc
 from pointillist.data.phantoms import make_phantoms
 from pointillist.errors import InputError, PointillistError
+from pointillist.train.plan import read_plan
 from pointillist.train.trainer import Stopped
 from tests.benchmark.suites import MACHINE, SMALL, small_jobs, suite_file
 from tests.conftest import nuclei, png
@@ -163,6 +164,18 @@ def test_a_case_that_cannot_be_predicted_is_a_failure(tmp_path):
     assert run_jobs(jobs, None, MACHINE).failed == tuple(jobs)
     image.write_bytes(whole)
     assert run_jobs(jobs, None, MACHINE).done == tuple(jobs)
+
+
+def test_runs_with_other_numbers_of_points_have_datasets_of_their_own(tmp_path):
+    dataset = SMALL["dataset"] | {"marks": {"generator": "random_point", "count": 2}}
+    methods = ["pce", {"name": "pce", "count": 1}, {"name": "pce", "count": 2}]
+    jobs = small_jobs(tmp_path, dataset=dataset, methods=methods, iterations=2)
+    assert len({job.fingerprint for job in jobs}) == 2  # two points, said or not, are one experiment
+    assert run_jobs(jobs, None, MACHINE).done == tuple(jobs)
+    datasets = [Dataset.open(Path(read_plan(job.folder).dataset)) for job in jobs]
+    strokes = [sum(len(one.read_marks(case).strokes) for case in one.training) for one in datasets]
+    assert strokes[0] == strokes[2] == 2 * strokes[1]
+    assert [read_result(job.result)["data"]["source"]["marks"]["count"] for job in jobs] == [2, 1, 2]
 
 
 def test_what_another_process_works_on_is_left_to_it(tmp_path, capsys):

@@ -46,6 +46,8 @@ def test_the_tracks_of_the_design_are_shipped():
         ({"methods": ["pcee"]}, "field methods.0"),
         ({"methods": ["pce", {"name": "gated_crf", "settings": {"wieght": 1}}]}, "field methods.1"),
         ({"methods": [{"name": "gated_crf", "settings": {"weight": -1}}]}, "field methods.0, weight"),
+        ({"methods": [{"name": "s2l_contrast", "settings": {"scales": "R9"}}]}, "field methods.0, scales"),
+        ({"methods": [{"name": "pce", "count": 2}]}, "field methods.0.count"),  # the phantoms' own marks
         ({"methods": [{"name": "pce", "setting": {}}]}, "field methods.0.setting"),
         ({"methods": [{"name": "pce", "tuned": {"start": "fold 5"}}]}, "field methods.0.tuned"),
         ({"methods": ["pce", "pce"]}, "field methods"),
@@ -58,7 +60,6 @@ def test_the_tracks_of_the_design_are_shipped():
         ({"augmentation": "mixup"}, "field augmentation"),
         ({"normalisation": "zscore"}, "field normalisation"),
         ({"name": "../up"}, "field name"),
-        ({"methods": [{"name": "pce", "count": 2}]}, "field methods.0.count"),  # the phantoms' own marks
         ({"methods": [{"name": "pce", "count": 0}]}, "field methods.0.count"),
         ({"dataset": {"importer": "imagenet", "source": "x"}}, "field dataset"),
         ({"dataset": {"importer": "acdc"}}, "field dataset.acdc.source"),
@@ -69,6 +70,16 @@ def test_what_cannot_be_is_named_before_anything_runs(tmp_path, changes, field):
     with pytest.raises(InputError) as raised:
         load_suite(str(suite_file(tmp_path, **changes)))
     assert field in str(raised.value)
+
+
+def test_the_sweeps_of_cvm_are_those_of_its_figure_3():
+    points, eta = load_suite("cvm-points"), load_suite("cvm-eta")
+    pairs = [(entry.settings.get("hard", False), entry.count) for entry in points.methods if entry.name == "cvm"]
+    assert sorted(pairs) == [(hard, count) for hard in (False, True) for count in range(1, 6)]
+    assert [entry.settings["eta"] for entry in eta.methods if entry.settings] == [0, 0.2, 0.4, 0.6, 0.8]
+    quick = load_suite("glas-quick")
+    same = ("dataset", "iterations", "size", "batch", "recipe", "augmentation", "grid", "validate_every", "regions")
+    assert all(getattr(one, name) == getattr(quick, name) for one in (points, eta) for name in same)
 
 
 @pytest.mark.parametrize("text", ["a: [", "- 1", "", "\xff"])

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from pointillist.data.batch import Batch
+from pointillist.errors import InputError
 from pointillist.losses import cell_label, sigmoid_contrast
 from pointillist.methods import build_method, s2l_contrast
 from pointillist.methods._level_contrast import drawn
@@ -80,6 +81,60 @@ def test_presets_choose_scales(scales, names):
     }
 
 
+def test_any_list_of_levels_has_a_head_and_a_term_each():
+    method = method_of(
+        scales="R1x1 + R4x4 nu_2=0.75 lambda=3 + delta=8 tau=0.2 lambda=1 + level=1 tau=1 lambda=2 + R1x1"
+    )
+    assert [(name, one.level, one.delta, one.tau, one.weight, one.nu_2) for name, one in method.scales.items()] == [
+        ("R1x1", 0, 1, 0.3, 0.5, 1), ("R4x4", 2, 4, 0.1, 3, 0.75), ("R8x8", 3, 8, 0.2, 1, 1), ("level1", 1, 2, 1, 2, 1),
+        ("R1x1_2", 0, 1, 0.3, 0.5, 1),
+    ]  # fmt: skip
+    terms = terms_of(method, batch_of())
+    assert {name for name in terms if name.startswith("contrast")} == {f"contrast_{name}" for name in method.scales}
+    assert all(terms[f"contrast_{name}"].weight == one.weight for name, one in method.scales.items())
+    torch.stack([term.value for term in terms.values()]).sum().backward()
+    assert all(p.grad is not None for p in method.scales.parameters())
+
+
+def test_cells_larger_than_the_stride_are_means_over_what_the_head_makes():
+    method, batch = method_of(scales="level=0 delta=4 tau=0.1 lambda=1"), batch_of()
+    one = method.scales["R4x4"]
+    assert (one.level, one.delta) == (0, 4)
+    label = torch.where(batch.label == IGNORE, sure_label(batch, 0.8), batch.label)
+    blocks = one.head(method.net(batch.image).levels[0]).view(2, 32, 8, 4, 8, 4).mean((3, 5))
+    cells = cell_label(label, 4, 2).flatten()
+    expected = sigmoid_contrast(blocks.permute(0, 2, 3, 1).flatten(0, 2), cells, tau=0.1)
+    torch.testing.assert_close(terms_of(method, batch)["contrast_R4x4"].value, expected)
+
+
+@pytest.mark.parametrize(
+    ("scales", "message"),
+    [
+        ("r4x4", "no preset 'r4x4'; did you mean 'R4x4'"),
+        ("R4x4 tua=1", "a scale has no 'tua'; did you mean 'tau'"),
+        ("R4x4 + delta=8 tau=0.1", "'delta=8 tau=0.1' lacks lambda"),
+        ("tau=0.1 lambda=1", "lacks delta or level"),
+        ("R4x4 nu_2=0.2", r"nu_2 must be a number in 0.51 … 1, got '0.2'"),
+        ("R4x4 delta=2.5", "delta must be a whole number"),
+        ("", "lacks tau and lambda"),
+        ("R1x1 +", "lacks tau and lambda"),
+    ],
+)
+def test_scales_that_cannot_be_read_are_named(scales, message):
+    with pytest.raises(InputError, match=message) as caught:
+        method_of(scales=scales)
+    assert caught.value.where == "scales"
+    assert "R4x4 nu_2=0.75 + delta=8 tau=0.1 lambda=10" in caught.value.expected
+
+
+def test_a_scale_that_the_network_does_not_have_is_refused():
+    with pytest.raises(InputError, match="no such level"):
+        method_of(scales="level=4 tau=1 lambda=1")
+    with pytest.raises(InputError, match="made of whole ones") as caught:
+        method_of(scales="R4x4 level=3")
+    assert "a multiple of 8" in caught.value.expected
+
+
 def test_heads_are_those_of_the_source_on_the_network_of_the_source():
     with torch.device("meta"):
         method = build_method("s2l_contrast", build_net("resnet34_unet", 3, 2), NUCLEI, {})
@@ -91,7 +146,7 @@ def test_heads_are_those_of_the_source_on_the_network_of_the_source():
 
 @pytest.mark.parametrize(("delta", "level", "stride"), [(1, 0, 1), (2, 1, 2), (8, 3, 8), (64, 3, 8)])
 def test_a_scale_takes_the_decoder_level_of_its_stride(delta, level, stride):
-    one = method_of(delta_2=delta).scales["R4x4"]
+    one = method_of(scales=f"R4x4 delta={delta}").scales["R4x4"]
     assert (one.level, one.delta) == (level, stride)
 
 
@@ -100,7 +155,7 @@ def test_a_scale_takes_the_decoder_level_of_its_stride(delta, level, stride):
 def test_without_the_contrast_it_is_scribble2label(classes, literal):
     batch = batch_of(classes)
     plain = terms_of(method_of("scribble2label", classes, literal=literal), batch)
-    method = method_of(classes=classes, literal=literal, lambda_1=0, lambda_2=0)
+    method = method_of(classes=classes, literal=literal, scales="R1x1 lambda=0 + R4x4 lambda=0")
     terms = terms_of(method, batch)
     assert {name: terms.pop(name).value.item() for name in ("contrast_R1x1", "contrast_R4x4")} == {
         "contrast_R1x1": 0, "contrast_R4x4": 0,
@@ -138,7 +193,7 @@ def test_settings_reach_the_cells_and_the_pairs():
     plain = terms_of(method_of(), batch)
     one = method_of().scales["R4x4"]
     for settings, changes, reduction in (
-        ({"nu_1": 0.2, "nu_2": 0.8}, {"nu_1": 0.2, "nu_2": 0.8}, "blocks"),
+        ({"scales": "R4x4 nu_1=0.2 nu_2=0.8"}, {"nu_1": 0.2, "nu_2": 0.8}, "blocks"),
         ({"marked_cells": True}, {"marks": batch.label}, "blocks"),
         ({"pairs": "all"}, {}, "pairs"),
     ):

@@ -13,12 +13,17 @@ from pointillist.nets.registry import NETS, GraftDescription, build_net, describ
 @pytest.mark.parametrize(("channels", "classes"), [(1, 2), (3, 4)])
 def test_every_network_takes_its_channels_and_gives_its_classes(name, channels, classes):
     net = build_net(name, channels, classes).eval()
+    side = max(32, net.strides[-1])
     with torch.inference_mode():
-        out = net(torch.zeros(1, channels, 32, 32))
-    assert out.logits.shape == (1, classes, 32, 32)
-    grids = [(stage.shape[1], 32 // stage.shape[2], 32 // stage.shape[3]) for stage in out.stages]
-    assert grids == [(width, stride, stride) for width, stride in zip(net.channels, net.strides, strict=True)]
-    assert tuple(level.shape[1] for level in out.levels) == net.level_channels
+        out = net(torch.zeros(1, channels, side, side))
+    assert out.logits.shape == (1, classes, side, side)
+    for maps, widths, strides in (
+        (out.stages, net.channels, net.strides),
+        (out.levels, net.level_channels, net.level_strides),
+    ):
+        assert [(one.shape[1], side // one.shape[2], side // one.shape[3]) for one in maps] == [
+            (width, stride, stride) for width, stride in zip(widths, strides, strict=True)
+        ]
 
 
 def test_an_unknown_name_is_answered_with_the_nearest():

@@ -7,8 +7,9 @@ import torch
 from safetensors.torch import save_file
 
 from pointillist.errors import InputError
-from pointillist.nets import resnet_unet
-from pointillist.nets.resnet_unet import ResNet, ResNetUNet
+from pointillist.nets import resnet, resnet_unet
+from pointillist.nets.resnet import ResNet
+from pointillist.nets.resnet_unet import ResNetUNet
 
 
 def image(*shape, seed=0):
@@ -17,7 +18,7 @@ def image(*shape, seed=0):
 
 @pytest.fixture
 def narrow(monkeypatch):
-    monkeypatch.setattr(resnet_unet, "_WIDTHS", (4, 5, 6, 7))
+    monkeypatch.setattr(resnet, "_WIDTHS", (4, 5, 6, 7))
     monkeypatch.setattr(resnet_unet, "_DECODER", (8, 6, 5, 4, 3))
     torch.manual_seed(0)
 

@@ -50,6 +50,20 @@ def test_a_mark_on_a_small_image_becomes_a_block():
     assert (rows.min() // 16, rows.max() // 16, columns.min() // 16, columns.max() // 16) == (3, 3, 5, 5)
 
 
+@pytest.mark.parametrize("cls", [0, 1, 2])
+@pytest.mark.parametrize("ground", ["mark", "#000000", "#ffffff", "#c080b0"])
+def test_a_mark_is_seen_on_any_ground_by_its_rim(cls, ground):
+    colour = ImageColor.getrgb(SPEC.colours[cls] if ground == "mark" else ground)
+    labels = np.full((256, 256), IGNORE, np.uint8)
+    labels[100, 100] = cls
+    labels[50, 20:90] = cls
+    pixels, _ = picture(Image(np.full((256, 256, 3), colour, np.uint8), Grid((256, 256))), labels)
+    rim = [pixels[100, 96], pixels[104, 100], pixels[49, 50], pixels[51, 50]]
+    assert all(np.abs(one - pixels[200, 200]).max() > 60 for one in rim)
+    assert near(pixels[98:103, 98:103], SPEC.colours[cls]).all()
+    assert near(pixels[200:, 200:], f"#{bytes(colour).hex()}").all()
+
+
 def test_the_patients_right_is_on_the_left_and_anterior_is_up():
     image = volume()
     labels = np.full(image.grid.shape, IGNORE, np.uint8)

@@ -25,3 +25,24 @@ def test_a_step_takes_the_memory_of_the_step_before():
 
     assert faults("") > 10_000  # pages of 40 MiB
     assert faults("keep_freed_memory()") < 100
+
+
+HELD = """
+import torch
+from pathlib import Path
+from pointillist.runtime.memory import keep_freed_memory
+def held():
+    return int(Path("/proc/self/status").read_text().partition("VmRSS:")[2].split()[0]) / 1024
+keep_freed_memory()
+before = held()
+torch.ones({count}, 2**18)
+print(held() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library is left as it is")
+@pytest.mark.parametrize(("mebibytes", "kept"), [(100, True), (140, False)])
+def test_blocks_of_large_images_are_given_back(mebibytes, kept):
+    code = HELD.format(count=mebibytes)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert (float(done.stdout) > 90) == kept

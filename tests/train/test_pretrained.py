@@ -6,8 +6,8 @@ import torch
 from pointillist.data.dataset import Dataset
 from pointillist.data.phantoms import make_phantoms
 from pointillist.methods import Recipe
-from pointillist.nets import resnet_unet
-from pointillist.nets.resnet_unet import ResNet
+from pointillist.nets import resnet, resnet_unet
+from pointillist.nets.resnet import ResNet
 from pointillist.predict.model import read_description
 from pointillist.train.checkpoint import load_checkpoint
 from pointillist.train.plan import Plan, read_plan
@@ -16,7 +16,7 @@ from pointillist.train.run import new_method, resume, train
 
 @pytest.fixture
 def narrow(monkeypatch):
-    monkeypatch.setattr(resnet_unet, "_WIDTHS", (4, 5, 6, 7))
+    monkeypatch.setattr(resnet, "_WIDTHS", (4, 5, 6, 7))
     monkeypatch.setattr(resnet_unet, "_DECODER", (8, 6, 5, 4, 3))
 
 

@@ -150,7 +150,7 @@ def differences(entrants: Sequence[Entrant], reference: Entrant, reading: str, c
         values = one.by_case(reading, column)
         common = sorted(base.keys() & values.keys())
         if one.label != reference.label and common:
-            found.append(_difference(one.label, np.array([values[case] - base[case] for case in common])))
+            found.append(paired_difference(one.label, np.array([values[case] - base[case] for case in common])))
     corrected = holm([one.p for one in found])
     return [Difference(x.label, x.mean, x.low, x.high, p, x.cases) for x, p in zip(found, corrected, strict=True)]
 
@@ -210,7 +210,8 @@ def _value(reading: Mapping[str, Any], cls: str, metric: str, unit: str) -> floa
     return value
 
 
-def _difference(label: str, apart: Floats) -> Difference:
+def paired_difference(label: str, apart: Floats) -> Difference:
+    """The mean of paired differences ``(cases,)``, its bootstrap interval, and an uncorrected p."""
     draws = np.random.default_rng(0).integers(len(apart), size=(_RESAMPLES, len(apart)))
     low, high = np.percentile(apart[draws].mean(1), [2.5, 97.5])
     p = wilcoxon(apart).pvalue if np.any(apart) else 1.0

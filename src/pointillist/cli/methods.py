@@ -28,7 +28,7 @@ def methods(
                 "summary": (inspect.getdoc(kind) or "").split("\n")[0],
                 "paper": kind.paper,
                 "recipe": asdict(kind.recipe),
-                "settings": {key: asdict(setting) for key, setting in settings_of(kind).items()},
+                "settings": {key: setting.described() for key, setting in settings_of(kind).items()},
             }
             for name, kind in found.items()
         }

@@ -29,7 +29,7 @@ def train(
     iterations: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 1500,
     size: Annotated[int, typer.Option(min=16, help="Rows and columns of a training image.")] = 128,
     batch: Annotated[int | None, typer.Option(min=1, help="Images a step; default: the method's.")] = None,
-    net: Annotated[str, typer.Option(help="Network: unet, resnet34_unet or resnet50_unet.")] = "unet",
+    net: Annotated[str, typer.Option(help="Network: unet, resnet34_unet, resnet50_unet or two_component.")] = "unet",
     pretrained: Annotated[
         Path | None, typer.Option(help="Weights of the ResNet's encoder.", show_default=False)
     ] = None,

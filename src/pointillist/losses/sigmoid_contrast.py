@@ -128,17 +128,22 @@ def _rows(z: Tensor, size: int, slope: Tensor, weight: Tensor, gradient: Tensor)
         gradient: ``(n, d)``, added to in place.
     """
     total = z.new_zeros(())
+    # what belongs to columns is multiplied once, before all groups or after them
+    columns, weighted = (z * slope[:, None]).T.contiguous(), z * (slope * weight)[:, None]
+    of_columns = z.new_zeros(columns.shape)
     group = max(1, _PAIRS_AT_ONCE // len(z))
     for start in range(0, size, group):
         rows = z[start : min(start + group, size)]
-        columns = z[start:] * slope[start:, None]
-        pairs = weight[start:].clone()
-        pairs[: len(rows)] /= 2  # within the group both orders of a pair are there
-        x = rows @ columns.T
-        total += (F.softplus(x) @ pairs).sum()
+        count = len(rows)
+        x = rows @ columns[:, start:]
+        cost = F.softplus(x)
         wrong = x.sigmoid_()
-        gradient[start : start + len(rows)] += wrong @ (columns * pairs[:, None])
-        gradient[start:] += (rows.T @ wrong).T * (slope[start:] * pairs)[:, None]
+        for pairs in (cost, wrong):
+            pairs[:, :count] /= 2  # within the group both orders of a pair are there
+        total += (cost @ weight[start:]).sum()
+        gradient[start : start + count].addmm_(wrong, weighted[start:])
+        of_columns[:, start:].addmm_(rows.T, wrong)
+    gradient += of_columns.T * (slope * weight)[:, None]
     return total
 
 

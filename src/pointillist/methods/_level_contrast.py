@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from pointillist.errors import InputError
 from pointillist.losses import cell_label, sigmoid_contrast
+from pointillist.methods._scales import Scale
+from pointillist.methods._tap import check_tap, nearest_stride
 from pointillist.nets.network import SegmentationNet
 
 _WIDTH = 32  # of a projection
@@ -18,37 +22,50 @@ class Draw(NamedTuple):
 
     Attributes:
         most: vectors of a class, at most.
-        nu_1: largest share of foreground in a background cell.
-        nu_2: least share of a class in a cell of it.
         marked_cells: whether marks of one class decide their cell.
         reduction: of ``pointillist.losses.sigmoid_contrast``.
         equal: draw of every class as many as of the rarest, and of none where one of them is absent.
     """
 
     most: int
-    nu_1: float
-    nu_2: float
     marked_cells: bool
     reduction: Literal["blocks", "pairs"]
     equal: bool
 
 
 class LevelContrast(nn.Module):
-    """A projection head on the decoder level whose stride is nearest to δ; trained, never shipped.
+    """A projection head on a decoder level; trained, never shipped.
+
+    A vector is what the head makes of a cell of the level, or, where δ is a multiple of the level's stride, the mean
+    of what it makes of the δ×δ pixels.
 
     Args:
         net: whose level it is.
         classes: K, background included.
-        delta: δ, rows and columns of a cell in pixels.
-        tau: temperature τ.
-        weight: λ.
+        scale: which level, and how it is contrasted.
+
+    Raises:
+        InputError: if the network has no such level, or δ is no multiple of its stride.
     """
 
-    def __init__(self, net: SegmentationNet, classes: int, delta: int, tau: float, weight: float) -> None:
+    def __init__(self, net: SegmentationNet, classes: int, scale: Scale) -> None:
         super().__init__()
-        self.level = min(range(len(net.level_channels)), key=lambda i: abs(net.strides[i] - delta))
-        self.delta = net.strides[self.level]
-        self.classes, self.tau, self.weight = classes, tau, weight
+        nearest = nearest_stride(net.level_strides, scale.delta or 1)
+        self.level = nearest if scale.level is None else scale.level
+        check_tap(net, "decoder", self.level)
+        stride = net.level_strides[self.level]
+        self.delta = stride if scale.level is None or scale.delta is None else scale.delta
+        if self.delta % stride:
+            raise InputError(
+                "cells of a decoder level are made of whole ones",
+                where="scales",
+                expected=f"delta a multiple of {stride}, the stride of level {self.level}",
+                received=self.delta,
+                todo="choose such a delta, or leave level out",
+            )
+        self.joined = self.delta // stride
+        self.classes, self.tau, self.weight = classes, scale.tau, scale.weight
+        self.nu_1, self.nu_2 = scale.nu_1, scale.nu_2
         self.head = projection_head(net.level_channels[self.level])
 
     def forward(self, levels: tuple[Tensor, ...], label: Tensor, marks: Tensor, draw: Draw) -> Tensor:
@@ -61,9 +78,11 @@ class LevelContrast(nn.Module):
             draw: which vectors.
         """
         projected = self.head(levels[self.level])
+        if self.joined > 1:
+            projected = F.avg_pool2d(projected, self.joined, ceil_mode=True)
         rows, columns = projected.shape[2:]
         cells = cell_label(
-            label, self.delta, self.classes, size=(rows, columns), nu_1=draw.nu_1, nu_2=draw.nu_2,
+            label, self.delta, self.classes, size=(rows, columns), nu_1=self.nu_1, nu_2=self.nu_2,
             marks=marks if draw.marked_cells else None,
         ).flatten()  # fmt: skip
         # the published code wants three vectors a class of cells, and divides by 0 for a single pixel

@@ -6,7 +6,7 @@ import inspect
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
@@ -22,6 +22,19 @@ class Bounds:
 
 
 @dataclass(frozen=True)
+class Form:
+    """A text that is read by a rule of its own, written as ``Annotated[str, Form(rule, "what it takes")]``.
+
+    Attributes:
+        read: the rule; raises ValueError, saying what cannot be.
+        expected: what it takes, for messages.
+    """
+
+    read: Callable[[str], Any]
+    expected: str
+
+
+@dataclass(frozen=True)
 class Setting:
     """One keyword argument of a method.
 
@@ -33,6 +46,7 @@ class Setting:
         high: largest value, None without one.
         choices: the values of a choice, else empty.
         text: what the docstring says about it.
+        form: of a text that is read by a rule of its own.
     """
 
     name: str
@@ -42,6 +56,11 @@ class Setting:
     high: float | None
     choices: tuple[str, ...]
     text: str = ""
+    form: Form | None = None
+
+    def described(self) -> dict[str, Any]:
+        """All of it that other programs can use."""
+        return {name: value for name, value in vars(self).items() if name != "form"}
 
 
 _KINDS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
@@ -86,14 +105,14 @@ def _argument_texts(docstring: str) -> dict[str, str]:
 
 
 def _setting(name: str, hint: Any, default: Any, text: str) -> Setting:
-    bounds = Bounds()
-    if hasattr(hint, "__metadata__"):
-        bounds = next((extra for extra in hint.__metadata__ if isinstance(extra, Bounds)), bounds)
-        hint = get_args(hint)[0]
+    extras = getattr(hint, "__metadata__", ())
+    bounds = next((extra for extra in extras if isinstance(extra, Bounds)), Bounds())
+    form = next((extra for extra in extras if isinstance(extra, Form)), None)
+    hint = get_args(hint)[0] if extras else hint
     choices = tuple(get_args(hint)) if get_origin(hint) is Literal else ()
     kind = "str" if choices else hint.__name__
     low, high = (None if math.isinf(limit) else limit for limit in (bounds.low, bounds.high))
-    return Setting(name, kind, default, low, high, choices, text)
+    return Setting(name, kind, default, low, high, choices, text, form)
 
 
 def _convert(method: str, setting: Setting, value: Any) -> Any:
@@ -109,6 +128,8 @@ def _convert(method: str, setting: Setting, value: Any) -> Any:
         (-math.inf if setting.low is None else setting.low),
         (math.inf if setting.high is None else setting.high),
     )
+    if fits and setting.form is not None:
+        return _of_form(method, setting, setting.form, parsed)
     if fits and (kind in (str, bool) or low <= parsed <= high):
         return parsed
     expected = " or ".join(setting.choices) or setting.kind
@@ -121,3 +142,18 @@ def _convert(method: str, setting: Setting, value: Any) -> Any:
         received=value,
         todo=f"give such a value, or leave it out for the default, {setting.default}",
     )
+
+
+def _of_form(method: str, setting: Setting, form: Form, value: str) -> str:
+    """The text itself, which its rule could read."""
+    try:
+        form.read(value)
+    except ValueError as error:
+        raise InputError(
+            f"a setting of method {method} cannot be read: {error}",
+            where=setting.name,
+            expected=form.expected,
+            received=value,
+            todo=f"mend it, or leave it out for the default, {setting.default}",
+        ) from error
+    return value

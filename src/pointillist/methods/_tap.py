@@ -1,9 +1,12 @@
-"""Where a method reads features: a level of the decoder or a stage of the encoder."""
+"""Where a method reads features: a level of the decoder or a stage of the encoder, and on which grid."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Literal
 
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from pointillist.errors import InputError
@@ -32,3 +35,15 @@ def check_tap(net: SegmentationNet, tap: TapName, level: int) -> None:
 def tapped(out: NetOut, tap: TapName, level: int) -> Tensor:
     """``(b, c, h, w)`` features of a level."""
     return out.levels[level] if tap == "decoder" else out.stages[level]
+
+
+def nearest_stride(strides: Sequence[int], wanted: int) -> int:
+    """Place of the stride nearest to one, by their ratio; of equal ones the first."""
+    return min(range(len(strides)), key=lambda place: abs(math.log2(strides[place] / wanted)))
+
+
+def on_grid_of(image: Tensor, features: Tensor) -> Tensor:
+    """Features ``(b, c, h', w')`` enlarged bilinearly to the rows and columns of ``(b, *, h, w)``."""
+    if features.shape[2:] == image.shape[2:]:
+        return features
+    return F.interpolate(features, size=image.shape[2:], mode="bilinear", align_corners=False)

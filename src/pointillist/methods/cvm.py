@@ -37,7 +37,9 @@ class CVM(RegionTargets):
 
     Cost: one forward pass and the divergence, 1.03 times a step of ``pce``. A refresh is a forward pass over all
     training images and the solver: a seventh of a second an image on one core, be it 256² with three pairs of points or
-    128² with four classes of four points. K + 1 maps of float16 an image on disk for each of up to three generations.
+    128² with four classes of four points. The solver works on the grid of the features: with ``two_component`` a crop
+    of 4096² has one of 256², with a plain U-Net one of its own size. K + 1 maps of float16 an image on disk for each of
+    up to three generations.
 
     When: textures that fill regions, such as tissue, and points of the target and of what surrounds it in most
     images. A target without contrast in feature space, or thinner than the regions that the variation allows, is

@@ -14,6 +14,7 @@ from pointillist.methods._mix import CutMix, draw_boxes
 from pointillist.methods._queue import ClassQueue, at_grid, class_means, draw_anchors
 from pointillist.methods._registry import register
 from pointillist.methods._settings import Bounds
+from pointillist.methods._tap import nearest_stride
 from pointillist.methods._uncertain import entropy_share
 from pointillist.nets.network import SegmentationNet, Stages
 from pointillist.nets.swin_decoder import SwinDecoder
@@ -121,7 +122,7 @@ class PCLMix(Method):
         super().__init__(net, spec)
         self.classes = len(spec.classes)
         self.auxiliary = SwinDecoder(net.channels, net.strides, self.classes)
-        self.stage = min(range(len(net.strides)), key=lambda i: abs(net.strides[i] - stride))
+        self.stage = nearest_stride(net.strides, stride)
         self.embed = embedding_head(net.channels[self.stage])
         self.queue = ClassQueue(self.classes, queue, _WIDTH)
         self.lambda_t, self.lambda_ctr, self.lambda_con, self.lambda_mix = lambda_t, lambda_ctr, lambda_con, lambda_mix

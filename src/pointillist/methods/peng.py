@@ -8,6 +8,7 @@ from pointillist.losses import prototype_label
 from pointillist.methods._base import Recipe, SingleNet, Term, marked_ce
 from pointillist.methods._registry import register
 from pointillist.methods._settings import Bounds
+from pointillist.methods._tap import on_grid_of
 from pointillist.nets.network import NetOut, SegmentationNet
 from pointillist.runtime.clock import Clock
 from pointillist.spec import TaskSpec
@@ -68,8 +69,9 @@ class Peng(SingleNet):
         """pCE, and cross-entropy on pseudo labels once they have started."""
         terms = {"pce": Term(marked_ce(out.logits, batch.label))}
         if clock.started(self.start):
+            features = on_grid_of(out.logits, out.levels[0].detach())
             pseudo = prototype_label(
-                out.levels[0], batch.label, out.logits.shape[1], similarity=self.similarity, margin=self.margin
+                features, batch.label, out.logits.shape[1], similarity=self.similarity, margin=self.margin
             )
             inside = pseudo.masked_fill(~batch.valid, IGNORE)
             terms["pseudo"] = Term(marked_ce(out.logits, inside), self.weight)

@@ -11,7 +11,8 @@ from pointillist.methods._base import Context, Needs, SingleNet, Term, marked_ce
 from pointillist.methods._level_contrast import Draw, LevelContrast
 from pointillist.methods._registry import register
 from pointillist.methods._running_average import sure_label, update_averages
-from pointillist.methods._settings import Bounds
+from pointillist.methods._scales import SCALES_FORM, scales_of
+from pointillist.methods._settings import Bounds, Form
 from pointillist.nets.network import NetOut, SegmentationNet
 from pointillist.runtime.clock import Clock
 from pointillist.spec import TaskSpec
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
 
 @register
 class S2LContrast(SingleNet):
-    """Scribble2Label, and features of one class that are alike while those of two classes are not, at two scales.
+    """Scribble2Label, and features of one class that are alike while those of two classes are not, at several scales.
 
     L = pCE + λ · CE on what running averages are sure of, as ``scribble2label``, + Σ_s λ_s · C_s over the scales s. C
     compares all pairs of at most 6,000 vectors a class, drawn from all images of the batch: 2 · the mean over the
     classes of the mean over their pairs of log(1 + e^(−cos/τ)), plus the mean over the pairs of classes of the mean of
-    log(1 + e^(cos/τ)). The vectors are those of the decoder level of stride δ, through a head of two 1×1 convolutions;
+    log(1 + e^(cos/τ)). The vectors are those of a decoder level of stride δ, through a head of two 1×1 convolutions;
     the class of a vector is that of its cell of δ×δ pixels, marked or sure: a foreground class that at least a share ν₂
     of the cell is of, the background where at most ν₁ is foreground, none where a pixel is of unknown class. The heads
     are not shipped.
@@ -54,15 +55,12 @@ class S2LContrast(SingleNet):
     Args:
         net: the network.
         spec: the task.
-        scales: ``R1x1``, the first scale alone; ``R4x4``, the second alone; both.
-        lambda_1: λ₁, weight of the first scale.
-        tau_1: τ₁, its temperature.
-        delta_1: δ₁, stride of its decoder level and side of its cells; the nearest there is.
-        lambda_2: λ₂, weight of the second scale.
-        tau_2: τ₂, its temperature.
-        delta_2: δ₂, as δ₁.
-        nu_1: ν₁, largest share of foreground in a background cell.
-        nu_2: ν₂, least share of a class in a cell of it.
+        scales: any number of decoder levels, joined by ``+``: ``R1x1`` (δ = 1, τ = 0.3, λ = 0.5) and ``R4x4`` (δ = 4,
+            τ = 0.1, λ = 10) of the paper, ``both``, either with changes (``R4x4 nu_2=0.75``), or others by numbers
+            (``delta=8 tau=0.1 lambda=10``). ``delta`` is the stride of the level and the side of its cells, the nearest
+            there is; ``level=1`` names the level, 0 being the finest, and with a larger ``delta`` cells are means over
+            it. ``nu_1`` is the largest share of foreground in a background cell (0), ``nu_2`` the least share of a
+            class in a cell of it (1).
         samples: vectors of a class at each scale, at most.
         pairs: ``balanced``, blocks of pairs count alike; ``all``, pairs do, as in the paper's equation.
         marked_cells: whether marks of a single class decide the class of their cell.
@@ -88,15 +86,7 @@ class S2LContrast(SingleNet):
         net: SegmentationNet,
         spec: TaskSpec,
         *,
-        scales: Literal["both", "R1x1", "R4x4"] = "both",
-        lambda_1: Annotated[float, Bounds(0, 1000)] = 0.5,
-        tau_1: Annotated[float, Bounds(0.001, 100)] = 0.3,
-        delta_1: Annotated[int, Bounds(1, 64)] = 1,
-        lambda_2: Annotated[float, Bounds(0, 1000)] = 10.0,
-        tau_2: Annotated[float, Bounds(0.001, 100)] = 0.1,
-        delta_2: Annotated[int, Bounds(1, 64)] = 4,
-        nu_1: Annotated[float, Bounds(0, 0.49)] = 0.0,
-        nu_2: Annotated[float, Bounds(0.51, 1)] = 1.0,
+        scales: Annotated[str, Form(scales_of, SCALES_FORM)] = "both",
         samples: Annotated[int, Bounds(2, 100_000)] = 6000,
         pairs: Literal["balanced", "all"] = "balanced",
         marked_cells: bool = False,
@@ -109,11 +99,9 @@ class S2LContrast(SingleNet):
     ) -> None:
         super().__init__(net, spec)
         classes = len(spec.classes)
-        numbers = {"R1x1": (delta_1, tau_1, lambda_1), "R4x4": (delta_2, tau_2, lambda_2)}
-        chosen = numbers if scales == "both" else {scales: numbers[scales]}
-        self.scales = nn.ModuleDict({name: LevelContrast(net, classes, *one) for name, one in chosen.items()})
+        self.scales = nn.ModuleDict({one.name: LevelContrast(net, classes, one) for one in scales_of(scales)})
         reduction: Literal["blocks", "pairs"] = "blocks" if pairs == "balanced" else "pairs"
-        self.draw = Draw(samples, nu_1, nu_2, marked_cells, reduction, literal)
+        self.draw = Draw(samples, marked_cells, reduction, literal)
         self.weight, self.start, self.literal = weight, start, literal
         self.alpha, self.threshold, self.refresh = alpha, threshold, refresh
 

@@ -17,6 +17,7 @@ from pointillist.methods._branches import both_branches
 from pointillist.methods._offline import offline_label
 from pointillist.methods._registry import register
 from pointillist.methods._settings import Bounds
+from pointillist.methods._tap import on_grid_of
 from pointillist.nets.network import NetOut, SegmentationNet
 from pointillist.runtime.clock import Clock, derive_seed
 from pointillist.spec import TaskSpec
@@ -144,7 +145,7 @@ class SCNet(Method):
 
     def _attraction(self, branch: NetOut, pseudo: Tensor) -> Tensor:
         """C of one branch."""
-        features = branch.levels[0].permute(0, 2, 3, 1).flatten(0, 2)
+        features = on_grid_of(branch.logits, branch.levels[0]).permute(0, 2, 3, 1).flatten(0, 2)
         correct = (branch.logits.argmax(1) == pseudo).flatten()
         return self.heads.attraction(features, pseudo.flatten(), correct, memory=self.memory, best=not self.literal)
 

@@ -24,8 +24,8 @@ class NetOut:
     Attributes:
         logits: ``(b, k, *s)`` on the grid of the input.
         stages: encoder features, finest first.
-        levels: decoder features, finest first: ``levels[i]`` lies on the grid of ``stages[i]``, and ``levels[0]`` is
-            what the output layer reads.
+        levels: decoder features, finest first, on grids of ``SegmentationNet.level_strides``; ``levels[0]`` is what
+            the output layer reads.
         side: what grafted modules give besides features (attention maps), by name.
     """
 
@@ -42,12 +42,14 @@ class SegmentationNet(nn.Module, ABC):
         channels: channels of each stage, finest first.
         strides: pixels of the input per pixel of each stage.
         level_channels: channels of each decoder level, finest first.
+        level_strides: pixels of the input per pixel of each level.
         grafts: modules grafted onto stages, by the stage's index.
     """
 
     channels: tuple[int, ...]
     strides: tuple[int, ...]
     level_channels: tuple[int, ...]
+    level_strides: tuple[int, ...]
 
     def __init__(self) -> None:
         super().__init__()

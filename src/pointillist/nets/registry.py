@@ -13,12 +13,14 @@ from pointillist.errors import named
 from pointillist.nets.attention import SpatialAttention
 from pointillist.nets.network import SegmentationNet
 from pointillist.nets.resnet_unet import ResNetUNet
+from pointillist.nets.two_component import TwoComponentNet
 from pointillist.nets.unet import UNet
 
 NETS: dict[str, Callable[[int, int], SegmentationNet]] = {
     "unet": UNet,
     "resnet34_unet": partial(ResNetUNet, depth=34),
     "resnet50_unet": partial(ResNetUNet, depth=50),
+    "two_component": TwoComponentNet,
 }
 """Constructors by name: channels of the image and number of classes in, network out."""
 

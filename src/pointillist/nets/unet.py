@@ -129,7 +129,7 @@ class UNet(SegmentationNet):
             raise ValueError(msg)
         self.in_channels, self.classes = in_channels, classes
         self.channels, self.strides = channels, tuple(2**i for i in range(len(channels)))
-        self.level_channels = channels[:-1]
+        self.level_channels, self.level_strides = channels[:-1], self.strides[:-1]
         widths = zip((in_channels, *channels[:-1]), channels, dropout, strict=True)
         self.encoder = nn.ModuleList(ConvBlock(*width) for width in widths)
         self.decoder = self.new_decoder()

@@ -23,6 +23,8 @@ from pointillist.predict.model import ModelDescription
 from pointillist.predict.tiles import tiled
 from pointillist.types import Floats
 
+_PIXELS = 2**22  # in the tiles of a forward pass, unless a single one has more
+
 ArgmaxOn = Literal["network", "native"]
 """Where the class of a resized slice is decided: ``network``, at the network's size, then enlarged by the nearest
 pixel (the published order, METHODS A2); ``native``, on the image's own grid, from bilinearly enlarged probabilities."""
@@ -38,7 +40,7 @@ class Predictor:
         net: the network, on its device.
         description: how images are prepared.
         precision: ``fp32``, ``bf16``, or ``auto``: bfloat16 where the hardware has it.
-        batch: slices or tiles a forward pass; bounds memory.
+        batch: slices or tiles a forward pass, fewer of large tiles; bounds memory.
         argmax: see ``ArgmaxOn``.
         border: share of the columns at either end that is made background whatever the network says; PSCV does so on
             Synapse with 50 of 256. Columns are those of the array: in axial volumes they run from back to front. The
@@ -135,8 +137,10 @@ class Predictor:
         return answer.argmax(1)[nearest], answer[nearest] if keep else None
 
     def _tiled(self, planes: Floats) -> Iterator[Part]:
+        tile = self.description.size
+        batch = min(self.batch, max(1, _PIXELS // tile**2))
         for number, plane in enumerate(planes):
-            for rows, answer in tiled(plane, self.description.size, self._forward, self.batch):
+            for rows, answer in tiled(plane, tile, self._forward, batch):
                 yield (slice(number, number + 1), rows), answer.argmax(0)[None], answer[None]
 
 

@@ -7,14 +7,15 @@ import io
 import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageColor
-from scipy.ndimage import convolve
+from scipy.ndimage import binary_dilation, convolve, uniform_filter
 
 from pointillist.data.image import Image
 from pointillist.spec import TaskSpec
 from pointillist.types import IGNORE, AnyArray, LabelMap
 
 _LONGEST_SIDE = 256
-_CLICK_RADIUS = 2
+_CLICK_RADIUS = 3
+_AROUND, _MIDDLE = 15, 128  # pixels whose mean brightness says whether a rim is black or white
 
 
 def busiest_slice(labels: LabelMap | None, image: Image) -> int:
@@ -57,7 +58,7 @@ def outlines(labels: LabelMap, image: Image) -> LabelMap:
 def marked_picture(
     image: Image, labels: LabelMap | None, spec: TaskSpec, *, slice_number: int | None = None
 ) -> tuple[bytes, int | None]:
-    """A JPEG of an image, or of one slice of a volume, with its marks in the classes' colours.
+    """A JPEG of an image, or of one slice of a volume, with its marks in the classes' colours, rimmed.
 
     Volumes are shown as radiologists look at them: the patient's right on the left, anterior (or superior) up, pixels
     as wide and high as they are in millimetres. No mark is lost when the picture is smaller than the image.
@@ -115,17 +116,26 @@ def _window(pixels: AnyArray) -> AnyArray:
 
 
 def _draw(canvas: AnyArray, marks: LabelMap, spec: TaskSpec) -> None:
-    """Colour, in place, every picture pixel that a mark falls on; a click, which nobody would see, becomes a dot."""
-    shape, size = np.array(canvas.shape[:2]), np.array(marks.shape)
+    """Colour, in place, what is marked, with a line around it that tells it from an image of any colour."""
+    drawn = _enlarged(marks, canvas.shape[:2])
+    covered = drawn != IGNORE
+    rim = binary_dilation(covered, np.ones((3, 3), bool)) & ~covered
+    bright = uniform_filter(canvas.mean(axis=2), _AROUND) > _MIDDLE
+    canvas[rim] = np.where(bright[rim], 0, 255)[:, None]
     palette = np.array([ImageColor.getrgb(colour) for colour in spec.colours], dtype=np.uint8)
+    canvas[covered] = palette[drawn[covered]]
+
+
+def _enlarged(marks: LabelMap, shape: tuple[int, ...]) -> LabelMap:
+    """Every picture pixel that a mark falls on; a click, which nobody would see, becomes a dot."""
+    size = np.array(marks.shape)
     rows, columns = (np.arange(n) * m // n for n, m in zip(shape, size, strict=True))
-    enlarged = marks[np.ix_(rows, columns)]
-    covered = enlarged != IGNORE
-    canvas[covered] = palette[enlarged[covered]]
+    drawn: LabelMap = marks[np.ix_(rows, columns)]
     marked = marks != IGNORE
     alone = marked & (convolve(marked.astype(np.uint8), np.ones((3, 3), np.uint8), mode="constant") == 1)
-    dot = 0 if (shape > 2 * _CLICK_RADIUS * size).all() else _CLICK_RADIUS
+    dot = 0 if (np.array(shape) > 2 * _CLICK_RADIUS * size).all() else _CLICK_RADIUS
     for where, radius in ((np.argwhere(marked), 0), (np.argwhere(alone), dot)):
         offsets = np.indices((2 * radius + 1, 2 * radius + 1)).reshape(2, -1).T[:, None] - radius
-        places = np.clip(where * shape // size + offsets, 0, shape - 1)
-        canvas[places[..., 0], places[..., 1]] = palette[marks[where[:, 0], where[:, 1]]]
+        places = np.clip(where * shape // size + offsets, 0, np.array(shape) - 1)
+        drawn[places[..., 0], places[..., 1]] = marks[where[:, 0], where[:, 1]]
+    return drawn
