@@ -1,0 +1,139 @@
+"""``pointillist annotate``: mark images in the browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import socket
+
+_PORT = 8765
+_LOOPBACK = ("127.0.0.1", "localhost")
+_SHORTEST_TOKEN = 16
+
+
+def annotate(
+    source: Annotated[
+        Path, typer.Argument(metavar="DATASET_OR_FOLDER", help="A dataset, or a folder of images.", show_default=False)
+    ],
+    run: Annotated[
+        Path | None, typer.Option(help="Show the predictions of this run first.", show_default=False)
+    ] = None,
+    runs: Annotated[
+        Path | None, typer.Option(help="Folder of the runs; default: DATASET-runs beside it.", show_default=False)
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help=f"Default: {_PORT}, or the next that is free.", show_default=False),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Another than this machine's own needs --token too.")] = "127.0.0.1",
+    token: Annotated[
+        str | None, typer.Option(help="What the address must hold; default: a new one.", show_default=False)
+    ] = None,
+    author: Annotated[
+        str | None, typer.Option(help="Noted in the strokes; default: your user name.", show_default=False)
+    ] = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
+) -> None:
+    """Mark images with points and scribbles in the browser, train, look, and correct.
+
+    Needs the extra `app`. Example: pointillist annotate my_images
+    """
+    import logging
+    import secrets
+
+    from pointillist.app.context import Context
+    from pointillist.app.security import Door
+    from pointillist.app.server import serve
+    from pointillist.data.dataset import Dataset
+
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    _check_address(host, token)
+    dataset = Dataset.open(source)
+    listening = _listen(host, port)
+    number = listening.getsockname()[1]
+    door = Door(number, token or secrets.token_urlsafe(24), _LOOPBACK if host in _LOOPBACK else (host,))
+    root = dataset.root.resolve()
+    context = Context(
+        dataset,
+        door,
+        runs=runs or root.with_name(f"{root.name}-runs"),
+        run=None if run is None else run.name,
+        author=author or _user(),
+    )
+    address = f"http://{host}:{number}/?token={door.token}"
+    typer.echo(f"{dataset.name}: {len(dataset.training)} cases in {root}\n  {address}\nCtrl-C ends the server.")
+    if browser:
+        _open(address)
+    try:
+        serve(context, listening)
+    except KeyboardInterrupt:
+        typer.echo("Saved.")
+
+
+def _check_address(host: str, token: str | None) -> None:
+    from pointillist.errors import InputError
+
+    if token is not None and len(token) < _SHORTEST_TOKEN:
+        raise InputError(
+            "the token is too short to keep others out",
+            where="--token",
+            expected=f"at least {_SHORTEST_TOKEN} characters",
+            received=f"{len(token)} characters",
+            todo="choose a longer one, or leave it out",
+        )
+    if host not in _LOOPBACK and token is None:
+        raise InputError(
+            "a server that others can reach needs a token of your choice",
+            where="--host",
+            expected="127.0.0.1, or --host together with --token",
+            received=host,
+            todo="say --token too; the connection is not encrypted, so prefer `ssh -L` to --host",
+        )
+
+
+def _listen(host: str, port: int | None) -> socket.socket:
+    """A socket on the port, or where none was named on the first free one from the usual one on."""
+    import socket
+
+    from pointillist.errors import InputError
+
+    failure: OSError | None = None
+    for number in range(_PORT, _PORT + 20) if port is None else (port,):
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((host, number))
+            listening.listen(128)
+        except OSError as error:
+            listening.close()
+            failure = error
+        else:
+            return listening
+    raise InputError(
+        "the server cannot listen there",
+        where=f"{host}, port {port or _PORT}",
+        expected="an address of this machine, and a port that nothing else uses",
+        received=failure and failure.strerror,
+        todo="say another --port, or end the other server",
+    )
+
+
+def _user() -> str | None:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container without user names
+        return None
+
+
+def _open(address: str) -> None:
+    """Open the page as soon as the server answers; it listens already."""
+    import threading
+    import webbrowser
+
+    threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
