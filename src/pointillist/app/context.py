@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,8 +14,7 @@ from starlette.requests import Request
 
 from pointillist.app.answers import LOG
 from pointillist.app.events import Events
-from pointillist.app.log import log_path
-from pointillist.app.pictures import base_path, image_path, key_of
+from pointillist.app.places import base_path, cache_folder, image_path, key_of, log_path
 from pointillist.app.planes import Planes
 from pointillist.app.security import Door
 from pointillist.app.store import Store
@@ -27,7 +24,7 @@ from pointillist.data.dataset import Dataset
 from pointillist.data.writers import write_json
 from pointillist.errors import PointillistError
 
-_SCAN = 16
+_SCAN = 4
 
 
 @dataclass
@@ -59,7 +56,7 @@ class Context:
     store: Store = field(init=False)
 
     def __post_init__(self) -> None:
-        self.cache = _cache(self.dataset.root)
+        self.cache = cache_folder(self.dataset.root)
         self.pictures, self.marks = Worker(self.dataset.root), Worker(self.dataset.root)
         self.store = Store(self.dataset, self.marks, self.events)
         self.store.on_change = self._on_change
@@ -187,19 +184,6 @@ def context_of(request: Request) -> Context:
     """The context of the server that a request came to."""
     context: Context = request.app.state.context
     return context
-
-
-def _cache(root: Path) -> Path:
-    """The dataset's own folder for what can be made again; a temporary one where it cannot be written."""
-    folder = root / "cache" / "app"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".{secrets.token_hex(4)}"
-        probe.touch()
-        probe.unlink()
-    except OSError:
-        return Path(tempfile.mkdtemp(prefix="pointillist-app-"))
-    return folder
 
 
 def _read_index(cache: Path) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:

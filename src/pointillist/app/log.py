@@ -22,16 +22,6 @@ from pointillist.errors import DamagedFileError
 _FORMAT = 1
 
 
-def log_folder(root: Path) -> Path:
-    """Where the logs of a dataset are."""
-    return root / "marks" / "log"
-
-
-def log_path(root: Path, case: str) -> Path:
-    """The log of a case."""
-    return log_folder(root) / f"{case}.jsonl"
-
-
 def read_log(path: Path, *, until: int | None = None) -> CaseState:
     """Replay a log.
 

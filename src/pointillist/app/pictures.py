@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import IO
 
 import numpy as np
 
+from pointillist.app.places import base_path, image_path
 from pointillist.app.planes import TILE, Planes, halved, pyramid, tiles_of
-from pointillist.data.case import Case
 from pointillist.data.dataset import Dataset
 from pointillist.data.marked import read_base
 from pointillist.data.writers import write_json
@@ -19,29 +18,7 @@ from pointillist.types import IGNORE, AnyArray
 
 _SAMPLE = 1 << 20
 _TAILS = (0.5, 99.5)
-_FORMAT = "1"
 _MOST_CACHED_BYTES = 4 << 30
-
-
-def key_of(*paths: Path) -> str:
-    """What changes when one of the files does."""
-    digest = hashlib.sha256(_FORMAT.encode())
-    for path in paths:
-        found = path.stat() if path.exists() else None
-        digest.update(f"{path.name}|{found and (found.st_size, found.st_mtime_ns)}\n".encode())
-    return digest.hexdigest()[:16]
-
-
-def image_path(cache: Path, case: Case) -> Path:
-    """Where the decoded image of a case is, or would be."""
-    return cache / f"{case.id}.{key_of(*case.images)}.image"
-
-
-def base_path(cache: Path, case: Case) -> Path:
-    """Where the decoded base raster of a case is, or would be."""
-    assert case.sparse is not None  # noqa: S101 - training cases alone are marked
-    files = (case.base,) if case.base.exists() or case.marks.exists() else (case.sparse,)
-    return cache / f"{case.id}.{key_of(*files)}.base"
 
 
 def prepare_image(dataset: Dataset, *, case: str, cache: str) -> None:

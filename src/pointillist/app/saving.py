@@ -6,16 +6,16 @@ are ours if their strokes are those of one of the two; what else they hold, anot
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pointillist.app.answers import error_fields
-from pointillist.app.log import log_folder, log_path, new_log, read_log, split_log, sync_folder
+from pointillist.app.log import new_log, read_log, split_log, sync_folder
+from pointillist.app.places import Saved, log_folder, log_path, read_saved, saved_path
 from pointillist.app.state import CaseState
 from pointillist.data.case import Case
 from pointillist.data.dataset import Dataset
@@ -26,36 +26,6 @@ from pointillist.data.marks import Marks, raster_hash
 from pointillist.data.writers import atomic_write_bytes, write_json
 from pointillist.errors import PointillistError
 from pointillist.types import IGNORE, LabelMap, Stroke
-
-
-@dataclass(frozen=True)
-class Saved:
-    """What the files of a case hold.
-
-    Attributes:
-        revision: that is saved completely.
-        writing: that was being written when this was said; None when it was done.
-        raster: hash of labelsTr before the writing, or after it when it was done.
-        log_bytes: size of the log that holds the revision.
-    """
-
-    revision: int
-    writing: int | None = None
-    raster: str | None = None
-    log_bytes: int = 0
-
-
-def saved_path(root: Path, case: str) -> Path:
-    """Where it is said what is saved."""
-    return log_folder(root) / f"{case}.saved.json"
-
-
-def read_saved(root: Path, case: str) -> Saved | None:
-    """What is saved of a case, if that was ever said."""
-    try:
-        return Saved(**json.loads(saved_path(root, case).read_bytes()))
-    except (OSError, ValueError, TypeError):
-        return None
 
 
 def save(dataset: Dataset, *, case: str) -> dict[str, Any]:

@@ -14,9 +14,9 @@ import anyio.to_thread
 
 from pointillist.app.answers import LOG, error_fields, missing, storage_error
 from pointillist.app.events import Events
-from pointillist.app.log import LogFile, log_folder, log_path, new_log, read_log
+from pointillist.app.log import LogFile, new_log, read_log
 from pointillist.app.ops import Batch, Draw, Op, check_stroke
-from pointillist.app.saving import read_saved
+from pointillist.app.places import log_folder, log_path, read_saved
 from pointillist.app.state import CaseState
 from pointillist.app.workers import Worker
 from pointillist.data.case import Case
