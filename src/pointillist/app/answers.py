@@ -91,11 +91,13 @@ async def on_named(_: Request, error: Exception) -> Response:
     return answer({"error": error_fields(error)}, 422)
 
 
-async def on_storage(_: Request, error: Exception) -> Response:
-    """Answer a disk that does not take or give what it should."""
+async def on_storage(request: Request, error: Exception) -> Response:
+    """Answer a disk that does not take or give what it should, and tell every page."""
     assert isinstance(error, OSError)  # noqa: S101 - registered for this kind alone
     kind, named = storage_error(error)
     LOG.error("%s", str(named).replace("\n", ";"))
+    fields = {"case": request.path_params.get("id"), **error_fields(named, kind)}
+    request.app.state.context.events.publish("problem", fields)
     return answer({"error": error_fields(named, kind)}, 507)
 
 

@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from pointillist.app.answers import answer
+from pointillist.app.classes import read_classes
 from pointillist.app.context import Context, context_of
 from pointillist.app.ops import read_batch
 from pointillist.app.workers import SOON
@@ -69,15 +70,32 @@ async def case(request: Request) -> Response:
 
 def answer_fields(context: Context, found: Case, shape: tuple[int, ...], axis: int | None) -> dict[str, Any]:
     """What a case is, apart from its marks."""
-    health = context.health(found.id)
     return {
         "id": found.id,
         "shape": list(shape),
         "slice_axis": axis,
         "spacing": context.summary(found.id)["spacing"],
         "base": context.has_base(found),
-        "hints": [] if health is None else [],
+        "hints": context.hints(found.id),
     }
+
+
+async def rename(request: Request) -> Response:
+    """``PATCH /api/dataset``: name, add and take away classes."""
+    context = context_of(request)
+    wanted = read_classes(await request.body())
+    await context.store.flush()
+    await context.marks.do("rename", classes=[one.model_dump() for one in wanted.classes])
+    context.reopen()
+    described = describe(context)
+    context.events.publish("dataset", described)
+    return answer(described)
+
+
+async def hints(request: Request) -> Response:
+    """``GET /api/cases/ID/hints``."""
+    context = context_of(request)
+    return answer(context.hints(context.store.case(request.path_params["id"]).id))
 
 
 async def ops(request: Request) -> Response:
@@ -119,6 +137,8 @@ async def _prepare(context: Context, found: Case) -> None:
 
 routes = [
     Route("/api/dataset", dataset),
+    Route("/api/dataset", rename, methods=["PATCH"]),
+    Route("/api/cases/{id}/hints", hints),
     Route("/api/cases/{id}", case),
     Route("/api/cases/{id}/ops", ops, methods=["POST"]),
     Route("/api/events", events),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +13,10 @@ from typing import Any
 from starlette.requests import Request
 
 from pointillist.app.answers import LOG
+from pointillist.app.classes import colours_of
 from pointillist.app.events import Events
-from pointillist.app.places import base_path, cache_folder, image_path, key_of, log_path
+from pointillist.app.hints import hints
+from pointillist.app.places import base_path, cache_folder, image_path, key_of, log_path, thumbnail_path
 from pointillist.app.planes import Planes
 from pointillist.app.security import Door
 from pointillist.app.store import Store
@@ -60,6 +62,7 @@ class Context:
         self.pictures, self.marks = Worker(self.dataset.root), Worker(self.dataset.root)
         self.store = Store(self.dataset, self.marks, self.events)
         self.store.on_change = self._on_change
+        self._colours = colours_of(self.dataset)
         self._summaries: dict[str, dict[str, Any]] = {}
         self._keys: dict[str, str] = {}
 
@@ -68,11 +71,13 @@ class Context:
         """Save marks and look through the cases, until the server ends; then everything that was drawn is saved."""
         self._summaries, self._keys = _read_index(self.cache)
         self.store.recover()
-        tasks = [asyncio.create_task(self.store.keep_saving()), asyncio.create_task(self._scan())]
+        saving, self._scanning = asyncio.create_task(self.store.keep_saving()), asyncio.create_task(self._scan())
+        warming = [asyncio.create_task(worker.do("warm_up")) for worker in (self.pictures, self.marks)]
         try:
             yield
         finally:
             self.events.close()
+            tasks = [saving, self._scanning, *warming]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -120,7 +125,7 @@ class Context:
     @property
     def colours(self) -> tuple[str, ...]:
         """One ``#rrggbb`` a class: chosen in the page, or the dataset's own."""
-        return self.dataset.spec.colours
+        return self._colours
 
     def has_base(self, case: Case) -> bool:
         """Whether there is anything under the strokes of a case."""
@@ -133,8 +138,35 @@ class Context:
         """Read the dataset's description again, here and in the workers."""
         self.dataset = Dataset.open(self.dataset.root)
         self.store.use(self.dataset)
+        self._colours = colours_of(self.dataset)
         self.pictures.forget()
         self.marks.forget()
+        self.scan_soon()
+
+    def scan_soon(self) -> None:
+        """Look again through the cases whose files changed."""
+        self._scanning.cancel()
+        self._scanning = asyncio.create_task(self._scan())
+
+    async def look_again(self, cases: Iterable[str]) -> None:
+        """Look at cases whose files changed before this returns."""
+        for case_id in cases:
+            self._learn(*await self.pictures.do("scan", cases=[case_id]))
+            self.events.publish("case", self.summary(case_id) | {"reload": True})
+
+    def hints(self, case_id: str) -> list[dict[str, Any]]:
+        """What would help the marks of a case."""
+        names = self.dataset.spec.classes
+        known = [one["health"]["marked"] for one in self._summaries.values() if "health" in one]
+        others = [any(place < len(marked) and marked[place] for marked in known) for place in range(len(names))]
+        return hints(self.health(case_id), names, others)
+
+    async def thumbnail(self, case: Case) -> Path:
+        """The small picture of a case."""
+        path = thumbnail_path(self.cache, case)
+        if not path.exists():
+            await self.pictures.do("thumbnail", urgency=SOMETIME, case=case.id, cache=str(self.cache))
+        return thumbnail_path(self.cache, case)
 
     async def _prepared(self, task: str, case: Case, urgency: int) -> Planes:
         where = image_path if task == "prepare_image" else base_path
@@ -154,10 +186,11 @@ class Context:
 
     def _on_change(self, case_id: str, saved: dict[str, Any] | None) -> None:
         if saved is not None:
-            self._learn(self.store.case(case_id), saved)
+            self._learn(saved)
         self.events.publish("case", self.summary(case_id))
 
-    def _learn(self, case: Case, summary: dict[str, Any]) -> None:
+    def _learn(self, summary: dict[str, Any]) -> None:
+        case = self.store.case(summary["id"])
         self._summaries[case.id] = summary
         self._keys[case.id] = self._key(case)
 
@@ -169,9 +202,9 @@ class Context:
         """Look through the cases that are not known, or whose files changed."""
         changed = [case for case in self.store.cases if self._keys.get(case.id) != self._key(case)]
         for first in range(0, len(changed), _SCAN):
-            cases = {case.id: case for case in changed[first : first + _SCAN]}
-            for summary in await self.pictures.do("scan", urgency=SOMETIME, cases=list(cases)):
-                self._learn(cases[summary["id"]], summary)
+            cases = [case.id for case in changed[first : first + _SCAN]]
+            for summary in await self.pictures.do("scan", urgency=SOMETIME, cases=cases):
+                self._learn(summary)
                 self.events.publish("case", self.summary(summary["id"]))
         self._write_index()
 

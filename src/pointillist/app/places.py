@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pointillist.data.case import Case
 
-_FORMAT = "1"
+_FORMAT = "2"
 
 
 def log_folder(root: Path) -> Path:
@@ -77,6 +77,12 @@ def base_path(cache: Path, case: Case) -> Path:
     assert case.sparse is not None  # noqa: S101 - training cases alone are marked
     files = (case.base,) if case.base.exists() or case.marks.exists() else (case.sparse,)
     return cache / f"{case.id}.{key_of(*files)}.base"
+
+
+def thumbnail_path(cache: Path, case: Case) -> Path:
+    """Where the small picture of a case is, or would be."""
+    assert case.sparse is not None  # noqa: S101 - training cases alone are marked
+    return cache / "thumbnails" / f"{case.id}.{key_of(*case.images, case.sparse)}.jpg"
 
 
 def key_of(*paths: Path) -> str:

@@ -13,6 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pointillist.app.answers import error_fields
 from pointillist.app.log import new_log, read_log, split_log, sync_folder
 from pointillist.app.places import Saved, log_folder, log_path, read_saved, saved_path
@@ -55,7 +57,8 @@ def save(dataset: Dataset, *, case: str) -> dict[str, Any]:
             raster = labels.array
         done = Saved(state.revision, None, raster_hash(raster), log_bytes)
         write_json(saved_path(dataset.root, case), asdict(done))
-        summary = _summary(found.id, labels.grid, label_health(raster, dataset.read_marks(found), base, classes))
+        counted = label_health(raster, dataset.read_marks(found), base, classes)
+        summary = _summary(found.id, labels.grid, raster, counted)
         return {"edited": edited, "summary": summary | _worked(state)}
 
 
@@ -101,10 +104,15 @@ def _scanned(dataset: Dataset, case: Case) -> dict[str, Any]:
         state = read_log(log) if log.exists() else CaseState.from_strokes(() if marks is None else marks.strokes)
     except PointillistError as error:
         return {"id": case.id, "error": error_fields(error)}
-    return _summary(case.id, labels.grid, counted) | _worked(state)
+    return _summary(case.id, labels.grid, labels.array, counted) | _worked(state)
 
 
-def _summary(case: str, grid: Grid, counted: LabelHealth) -> dict[str, Any]:
+def _summary(case: str, grid: Grid, labels: LabelMap, counted: LabelHealth) -> dict[str, Any]:
+    background_slices = 0
+    if len(grid.shape) == 3:
+        planes = np.moveaxis(labels, grid.slice_axis, 0).reshape(grid.shape[grid.slice_axis], -1)
+        marked, foreground = planes != IGNORE, (planes != IGNORE) & (planes != 0)
+        background_slices = int((marked.any(axis=1) & ~foreground.any(axis=1)).sum())
     return {
         "id": case,
         "shape": list(grid.shape),
@@ -112,7 +120,7 @@ def _summary(case: str, grid: Grid, counted: LabelHealth) -> dict[str, Any]:
         "spacing": None if grid.spacing_mm is None else list(grid.spacing_mm),
         "marked": any(counted.marked),
         "marked_slices": counted.slices - counted.unmarked_slices,
-        "health": asdict(counted),
+        "health": asdict(counted) | {"background_slices": background_slices},
     }
 
 

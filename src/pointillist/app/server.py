@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from pointillist.app import answers, cases, tiles
+from pointillist.app import answers, cases, exchange, tiles
 from pointillist.app.answers import Refused
 from pointillist.app.context import Context
 from pointillist.app.security import Guard
@@ -31,6 +31,7 @@ def routes() -> list[BaseRoute]:
     return [
         *cases.routes,
         *tiles.routes,
+        *exchange.routes,
         Route("/", page),
         Mount("/static", StaticFiles(directory=STATIC, check_dir=False)),
     ]

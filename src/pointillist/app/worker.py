@@ -30,6 +30,7 @@ def main(root: str) -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     sys.stdout = sys.stderr  # what a library prints is no answer
     dataset: Dataset | None = None
+    tasks()  # imports take a second, and nobody waits yet
     for line in sys.stdin:
         request = json.loads(line)
         if dataset is None or request["fresh"]:
@@ -41,14 +42,19 @@ def main(root: str) -> None:
 
 def tasks() -> Mapping[str, Task]:
     """What a worker can do, by name; each takes the dataset and keyword arguments, and returns JSON."""
-    from pointillist.app import pictures, saving
+    from pointillist.app import classes, exchanging, pictures, saving
 
     return {
+        "warm_up": lambda _: None,
         "prepare_image": pictures.prepare_image,
         "prepare_base": pictures.prepare_base,
         "save": saving.save,
         "adopt": saving.adopt,
         "scan": saving.scan,
+        "rename": classes.rename,
+        "bring": exchanging.bring,
+        "take": exchanging.take,
+        "thumbnail": exchanging.thumbnail,
     }
 
 

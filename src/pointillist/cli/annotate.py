@@ -10,6 +10,9 @@ import typer
 if TYPE_CHECKING:
     import socket
 
+    from pointillist.data.dataset import Dataset
+    from pointillist.errors import PointillistError
+
 _PORT = 8765
 _LOOPBACK = ("127.0.0.1", "localhost")
 _SHORTEST_TOKEN = 16
@@ -33,6 +36,10 @@ def annotate(
     token: Annotated[
         str | None, typer.Option(help="What the address must hold; default: a new one.", show_default=False)
     ] = None,
+    dataset: Annotated[
+        Path | None,
+        typer.Option(help="Where a folder of images becomes a dataset; default: FOLDER-dataset.", show_default=False),
+    ] = None,
     author: Annotated[
         str | None, typer.Option(help="Noted in the strokes; default: your user name.", show_default=False)
     ] = None,
@@ -45,33 +52,70 @@ def annotate(
     import logging
     import secrets
 
+    try:
+        from pointillist.app.server import serve
+    except ModuleNotFoundError as error:
+        raise _no_extra(error) from error
+    from pointillist.app.classes import finish
     from pointillist.app.context import Context
+    from pointillist.app.folder import dataset_of
+    from pointillist.app.only import only_server
     from pointillist.app.security import Door
-    from pointillist.app.server import serve
     from pointillist.data.dataset import Dataset
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     _check_address(host, token)
-    dataset = Dataset.open(source)
+    folder, said = dataset_of(source, dataset)
     listening = _listen(host, port)
     number = listening.getsockname()[1]
     door = Door(number, token or secrets.token_urlsafe(24), _LOOPBACK if host in _LOOPBACK else (host,))
-    root = dataset.root.resolve()
-    context = Context(
-        dataset,
-        door,
-        runs=runs or root.with_name(f"{root.name}-runs"),
-        run=None if run is None else run.name,
-        author=author or _user(),
+    root = folder.resolve()
+    with only_server(root):
+        finish(root)
+        context = Context(
+            _for_marks(Dataset.open(root)),
+            door,
+            runs=runs or (root.with_name(f"{root.name}-runs") if run is None else run.resolve().parent),
+            run=None if run is None else run.resolve().name,
+            author=author or _user(),
+        )
+        address = f"http://{host}:{number}/?token={door.token}"
+        count = len(context.dataset.training)
+        typer.echo(
+            f"{said}\n{context.dataset.name}: {count} cases in {root}\n  {address}\nCtrl-C ends the server.".strip()
+        )
+        if browser:
+            _open(address)
+        try:
+            serve(context, listening)
+        except KeyboardInterrupt:
+            typer.echo("Everything is saved.")
+
+
+def _for_marks(dataset: Dataset) -> Dataset:
+    from pointillist.errors import DatasetError
+
+    if not dataset.sparse or not dataset.training:
+        raise DatasetError(
+            "this dataset has no room for marks",
+            where=dataset.root / "dataset.json",
+            expected='images in imagesTr, and a label "ignore" for what nobody marked',
+            received="labels that are dense truth" if dataset.training else "no training images",
+            todo="make a dataset for marks with `pointillist annotate FOLDER_OF_IMAGES`",
+        )
+    return dataset
+
+
+def _no_extra(error: ModuleNotFoundError) -> PointillistError:
+    from pointillist.errors import InputError
+
+    return InputError(
+        "the annotation app is not installed",
+        where="extra app",
+        expected="starlette, uvicorn and python-multipart",
+        received=str(error),
+        todo="pip install 'pointillist[app]'",
     )
-    address = f"http://{host}:{number}/?token={door.token}"
-    typer.echo(f"{dataset.name}: {len(dataset.training)} cases in {root}\n  {address}\nCtrl-C ends the server.")
-    if browser:
-        _open(address)
-    try:
-        serve(context, listening)
-    except KeyboardInterrupt:
-        typer.echo("Saved.")
 
 
 def _check_address(host: str, token: str | None) -> None:

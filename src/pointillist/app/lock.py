@@ -1,0 +1,54 @@
+"""A lock that says whether a job lives: the system frees it when the last process that holds it ends, however it ends."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def take(path: Path) -> int | None:
+    """Hold the lock, with this process's number in it, and hand it down to children that are given its descriptor.
+
+    Returns:
+        The descriptor; None if somebody else holds it.
+    """
+    import fcntl
+
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, str(os.getpid()).encode())
+    return descriptor
+
+
+def held(path: Path) -> bool:
+    """Whether anybody holds the lock."""
+    return _probe(path) is not None
+
+
+def holder(path: Path) -> int | None:
+    """The process that took the lock, which leads the group of all that hold it; None if nobody holds it."""
+    content = _probe(path)
+    return int(content) if content and content.isdigit() else None
+
+
+def _probe(path: Path) -> bytes | None:
+    """What a lock that is held says; None if it is not."""
+    import fcntl
+
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return os.read(descriptor, 32)
+    else:
+        return None
+    finally:
+        os.close(descriptor)
