@@ -15,8 +15,9 @@ from pointillist.errors import PointillistError
 class EventLog:
     """Append events to ``events.jsonl``; every line is complete or absent.
 
-    Kinds in use: ``start``, ``resume``, ``step`` (step, epoch, lr, loss, terms, seconds_left), ``validation``,
-    ``checkpoint``, ``warning``, ``stop``, ``end``.
+    Kinds in use of training: ``start`` (method, total, steps_an_epoch), ``resume`` (step), ``step`` (step, lr, loss,
+    terms, seconds_left; the first of a session, then every tenth), ``validation`` (step, partial_ce, improved),
+    ``checkpoint``, ``warning`` (message), ``stop``, ``end`` (the last step is made), ``model`` (the model is written).
 
     Args:
         path: the file; events are appended.
