@@ -1,4 +1,4 @@
-"""Where to click next: places that a model is unsure of, or on which two models differ, and the cases with most of them.
+"""Where to click next: places a model is unsure of, or on which two models differ, and the cases with most of them.
 
 At a pixel x of a slice, with u the predicted uncertainty (entropy over ln K, 0 … 1), d = 1 where another run predicts
 another class, m the distance to the nearest mark, and e that to the nearest mark which the prediction contradicts:
