@@ -169,11 +169,9 @@ function aboutOf(one, score) {
   const parts = [];
   if (score !== undefined) parts.push(`score ${score.toPrecision(2)}`);
   if (one.strokes) parts.push(`${one.strokes} mark${one.strokes === 1 ? "" : "s"}`);
-  else if (one.marked) parts.push("marked");
-  if (one.shape?.length === 3 && one.slice_axis !== null && one.slice_axis !== undefined) {
-    const slices = one.shape.at(one.slice_axis);
-    parts.push(one.marked_slices ? `${one.marked_slices} of ${slices} slices` : `${slices} slices`);
-  }
-  if (one.seconds) parts.push(clockText(one.seconds));
+  if (one.shape?.length === 3 && Number.isInteger(one.slice_axis)) {
+    parts.push(`${one.marked_slices ? `${one.marked_slices}/` : ""}${one.shape.at(one.slice_axis)} slices`);
+  } else if (one.marked && !one.strokes) parts.push("marked");
+  if (one.seconds >= 1) parts.push(clockText(one.seconds));
   return parts.join(" · ");
 }

@@ -31,6 +31,9 @@ export function keyboard(state, does, cursor) {
     else if (plain[key]) act(event, plain[key]);
     else if ((key === "ArrowUp" || key === "ArrowDown") && !isControl(event.target)) act(event, () => does.slice(key === "ArrowUp" ? 1 : -1));
   });
+  // the ring around the image is for those who came by Tab
+  addEventListener("pointerdown", () => (document.documentElement.dataset.input = "pointer"), { capture: true });
+  addEventListener("keydown", (event) => event.key === "Tab" && delete document.documentElement.dataset.input, { capture: true });
   addEventListener("keyup", (event) => event.key === " " && does.space(false));
   addEventListener("blur", () => does.space(false));
 

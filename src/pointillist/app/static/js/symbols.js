@@ -21,8 +21,8 @@ const OUTLINES = {
   star: polygon(10, 0).map(([x, y], i) => (i % 2 ? [x * 0.5, y * 0.5] : [x * 1.2, y * 1.2])),
 };
 
-/** The shape as a path around (x, y). */
-export function tracePath(path, shape, x, y, radius) {
+/** The shape as a path around (x, y); `hollow` is the share of a cross that stays open, so that its middle is seen. */
+export function tracePath(path, shape, x, y, radius, hollow = 0) {
   if (shape === "circle") {
     path.moveTo(x + radius, y);
     path.arc(x, y, radius, 0, 2 * Math.PI);
@@ -31,9 +31,12 @@ export function tracePath(path, shape, x, y, radius) {
   if (shape === "cross" || shape === "plus") {
     const reach = shape === "cross" ? radius * 0.8 : radius;
     const ends = shape === "cross" ? [[1, 1], [1, -1]] : [[1, 0], [0, 1]];
+    const gap = reach * hollow;
     for (const [dx, dy] of ends) {
-      path.moveTo(x - dx * reach, y - dy * reach);
-      path.lineTo(x + dx * reach, y + dy * reach);
+      for (const side of [-1, 1]) {
+        path.moveTo(x + side * dx * gap, y + side * dy * gap);
+        path.lineTo(x + side * dx * reach, y + side * dy * reach);
+      }
     }
     return;
   }
@@ -48,14 +51,14 @@ export function sprite(index, colour, ratio) {
   const key = `${shapeOf(index)} ${colour} ${ratio}`;
   const known = sprites.get(key);
   if (known) return known;
-  const side = Math.ceil(18 * ratio);
+  const side = Math.ceil(22 * ratio);
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = side;
   const context = canvas.getContext("2d");
   const path = new Path2D();
-  tracePath(path, shapeOf(index), side / 2, side / 2, 5.2 * ratio);
+  tracePath(path, shapeOf(index), side / 2, side / 2, 6.4 * ratio, 0.5);
   context.lineJoin = context.lineCap = "round";
-  for (const [style, width] of [["rgba(0, 0, 0, 0.75)", 4.2], [colour, 2]]) {
+  for (const [style, width] of [["rgba(0, 0, 0, 0.7)", 4], [colour, 2]]) {
     context.strokeStyle = style;
     context.lineWidth = width * ratio;
     context.stroke(path);

@@ -235,9 +235,12 @@ function whenLoaded(item, then) {
   else item.addOnceHandler("fully-loaded-change", then);
 }
 
-/** OpenSeadragon would add an inline style for phones, which the page's security policy refuses; we have it in CSS. */
+/**
+ * OpenSeadragon adds an inline style for phones unless it finds one, which the page's security policy would refuse. It
+ * finds this element, which is of no namespace that has styles.
+ */
 function silenceStyleTag() {
-  const style = document.createElement("style");
+  const style = document.createElementNS("urn:pointillist", "style");
   style.setAttribute("data-openseadragon-mobile-css", "true");
   document.head.append(style);
 }

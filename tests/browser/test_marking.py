@@ -1,0 +1,299 @@
+"""Marks drawn with mouse and keys are the strokes that the server has."""
+
+import numpy as np
+import pytest
+
+from pointillist.data.dataset import Dataset
+from pointillist.data.writers import write_image
+from pointillist.geometry.strokes import rasterise
+from pointillist.types import IGNORE, Stroke
+from tests.browser.conftest import write_pictures
+
+RADII = (1, 1.5, 2, 3, 4.5, 9, 20)
+
+
+def grey(*shape, value=60):
+    return np.full(shape, value, np.uint8)
+
+
+@pytest.fixture
+def page(hearts, serve, open_page):
+    return open_page(serve(hearts))
+
+
+def test_clicks_and_scribbles_undo_and_redo(page):
+    before = page.strokes()
+    page.keys("p", "3")
+    page.click(0.4, 0.5)
+    page.keys("s", "2")
+    page.drag((0.55, 0.4), (0.6, 0.5), (0.5, 0.6))
+    point, scribble = page.new_strokes(before)
+    assert (point["class"], len(point["points"]), point["author"]) == (2, 1, "ana")
+    assert (scribble["class"], scribble["width_px"]) == (1, 3)
+    assert len(scribble["points"]) > 4
+    assert {vertex[2] for vertex in scribble["points"]} == {point["points"][0][2]}
+    page.keys("z")
+    assert page.new_strokes(before) == [point]
+    page.keys("Control+z")
+    assert page.new_strokes(before) == []
+    page.keys("Shift+Z", "Control+y")
+    assert page.new_strokes(before) == [point, scribble]
+
+
+def test_undo_survives_a_reload_and_leaves_older_marks_alone(page):
+    before = page.strokes()
+    page.keys("p")
+    page.click(0.4, 0.5)
+    page.saved()
+    page.open()
+    page.keys("z", "z", "z")
+    assert page.strokes() == before
+
+
+def test_the_eraser_is_a_stroke_without_a_class(page):
+    before = page.strokes()
+    page.keys("e")
+    page.drag((0.4, 0.4), (0.5, 0.5))
+    (eraser,) = page.new_strokes(before)
+    assert eraser["class"] is None
+    assert eraser["width_px"] == 9
+
+
+def test_a_pair_is_a_click_inside_and_one_outside(page):
+    before = page.strokes()
+    page.keys("i", "4")
+    page.click(0.5, 0.5)
+    assert "outside" in page.tab.inner_text("#tools")
+    page.click(0.7, 0.7)
+    page.click(0.5, 0.6)
+    assert [stroke["class"] for stroke in page.new_strokes(before)] == [3, 0, 3]
+
+
+def test_brackets_change_the_width_of_a_tool(page):
+    before = page.strokes()
+    page.keys("s", "]", "]", "p", "[")
+    page.click(0.5, 0.5)
+    page.keys("s")
+    page.drag((0.4, 0.4), (0.5, 0.5))
+    assert [stroke["width_px"] for stroke in page.new_strokes(before)] == [2, 5]
+
+
+def test_slices_have_marks_of_their_own(page):
+    before = page.strokes()
+    page.keys("p")
+    page.click(0.5, 0.5)
+    page.keys("ArrowUp")
+    page.click(0.5, 0.5)
+    page.tab.mouse.move(*page.place(0.5, 0.5))
+    page.tab.mouse.wheel(0, 120)
+    page.click(0.5, 0.5)
+    slices = [stroke["points"][0][2] for stroke in page.new_strokes(before)]
+    assert slices[1] == slices[0] + 1
+    assert slices[2] != slices[1]
+
+
+def test_everything_is_marked_without_a_mouse(page):
+    before = page.strokes()
+    page.tab.locator("#viewer").focus()
+    page.keys("2", "p", "k", "Shift+ArrowRight", "ArrowDown", "Enter", "s", "Enter", *["ArrowRight"] * 12, "Enter", "Escape")
+    page.keys("ArrowUp")
+    point, scribble = page.new_strokes(before)
+    assert len(point["points"]) == 1
+    ends = np.array(scribble["points"])[:, :2]
+    assert np.abs(ends[0] - point["points"][0][:2]).max() == 0
+    assert np.abs(ends[-1] - ends[0]).max() == 12
+    assert page.tab.locator("#slices output").inner_text().split(" / ")[0] != ""
+
+
+def test_tab_reaches_every_control(page):
+    reached = set()
+    for _ in range(60):
+        page.keys("Tab")
+        reached.add(page.tab.evaluate("(e => e.getAttribute('aria-label') || e.textContent || e.id)(document.activeElement)"))
+    wanted = {"Undo", "Keys", "Images", "Scribble", "Slice", "Name classes", "Next unmarked", "Zoom in", "Width in pixels"}
+    assert wanted - {text.strip() for text in reached} <= {"Undo"}  # nothing to undo yet
+
+
+def test_every_control_has_a_name(page):
+    nameless = page.tab.evaluate(
+        """() => [...document.querySelectorAll("button, input:not([hidden]), select, a[href]")]
+        .filter(e => !(e.getAttribute("aria-label") || e.textContent.trim() || e.labels?.[0]?.textContent || e.title))
+        .map(e => e.outerHTML)"""
+    )
+    assert nameless == []
+
+
+def test_the_help_card_opens_and_closes(page):
+    page.keys("?")
+    assert page.tab.locator("dialog.help").is_visible()
+    page.keys("Escape")
+    assert page.tab.locator("dialog.help").count() == 0
+
+
+def test_an_image_is_finished_and_the_next_unmarked_comes(serve, open_page, tmp_path):
+    pictures = {name: grey(64, 80) for name in ("a", "b", "c")}
+    page = open_page(serve(write_pictures(tmp_path / "mine", pictures)))
+    close_dialog(page)
+    assert page.case == "a"
+    page.keys("p")
+    page.click(0.5, 0.5)
+    page.saved()
+    page.keys("n")
+    page.shows("b")
+    page.keys("f")
+    page.saved()
+    page.tab.wait_for_selector(".done-button[aria-pressed=true]")
+    page.keys("n")
+    page.shows("c")
+    assert "2 of 3 marked" in page.tab.inner_text(".progress")
+
+
+def test_a_folder_asks_for_its_classes(serve, open_page, tmp_path):
+    page = open_page(serve(write_pictures(tmp_path / "mine", {"a": grey(64, 80), "b": grey(40, 40)})))
+    dialog = page.tab.locator("dialog")
+    dialog.wait_for()
+    names = dialog.locator("input[type=text]")
+    names.nth(1).fill("nucleus")
+    dialog.get_by_text("+ Add a class").click()
+    names.nth(2).fill("debris")
+    page.keys("Enter")
+    page.tab.wait_for_selector("dialog", state="detached")
+    assert [text.split("\n")[0] for text in page.tab.locator(".class .name").all_inner_texts()] == ["background", "nucleus", "debris"]
+    page.keys("p", "3")
+    page.click(0.5, 0.5)
+    (stroke,) = page.strokes()
+    assert stroke["class"] == 2
+    dataset = Dataset.open(next(path.parent for path in tmp_path.rglob("dataset.json")))
+    assert dataset.spec.classes[:3] == ("background", "nucleus", "debris")
+
+
+def close_dialog(page):
+    page.tab.locator("dialog").wait_for()
+    page.tab.get_by_text("Later").click()
+
+
+@pytest.mark.parametrize("zooms", [0, 4, 9])
+def test_a_click_on_a_pixel_gives_that_pixel_of_an_image(serve, open_page, tmp_path, zooms):
+    pixels = grey(61, 47, value=0)
+    pixels[23, 31] = 255
+    page = open_page(serve(write_pictures(tmp_path / "mine", {"a": pixels})))
+    close_dialog(page)
+    row, column = click_on_the_bright_pixel(page, zooms)["points"][0]
+    assert abs(row - 23) < 0.25
+    assert abs(column - 31) < 0.25
+
+
+@pytest.mark.parametrize("zooms", [0, 5])
+def test_a_click_on_a_voxel_gives_that_voxel(serve, open_page, hearts, zooms):
+    bright = (40, 77, 2)
+    change_first_volume(hearts, bright)
+    page = open_page(serve(hearts))
+    for _ in range(20):
+        page.keys("ArrowDown")
+    for _ in range(bright[2]):
+        page.keys("ArrowUp")
+    point = click_on_the_bright_pixel(page, zooms)["points"][0]
+    assert point[2] == bright[2]
+    assert np.abs(np.array(point[:2]) - bright[:2]).max() < 0.25
+
+
+def test_a_volume_is_shown_as_radiologists_look_at_it(serve, open_page, hearts):
+    """The patient's right on the left, anterior up; canonical axes run to right, anterior, superior."""
+    shape = change_first_volume(hearts, (0, 0, 2))
+    page = open_page(serve(hearts))
+    page.keys(*["ArrowDown"] * 20, "ArrowUp", "ArrowUp", "m")
+    rows, columns = np.nonzero(page.picture().sum(axis=2) > 500)
+    height, width = page.picture().shape[:2]
+    assert len(shape) == 3
+    assert columns.mean() > width / 2  # the first voxel is the leftmost of the patient
+    assert rows.mean() > height / 2  # and the most posterior
+
+
+def change_first_volume(dataset_folder, bright):
+    """Make the first case black but for a voxel."""
+    dataset = Dataset.open(dataset_folder)
+    case = dataset.training[0]
+    image = case.image()
+    array = np.zeros(image.array.shape, image.array.dtype)
+    array[bright] = 1000
+    write_image(case.images[0], array, image.grid)
+    return array.shape
+
+
+def click_on_the_bright_pixel(page, zooms):
+    """Find the only bright pixel on the screen, zoom in on it, click on its middle, and return the stroke."""
+    before = page.strokes()
+    page.keys("m", "p", "[", "[")
+    for _ in range(zooms):
+        page.tab.mouse.move(*bright_place(page))
+        page.tab.mouse.wheel(0, -120) if page.tab.locator("#slices").is_hidden() else zoom_with_control(page)
+        page.tab.wait_for_timeout(250)
+    x, y = bright_place(page)
+    page.tab.mouse.click(x, y)
+    (stroke,) = page.new_strokes(before)
+    return stroke
+
+
+def zoom_with_control(page):
+    page.tab.keyboard.down("Control")
+    page.tab.mouse.wheel(0, -60)
+    page.tab.keyboard.up("Control")
+
+
+def bright_place(page):
+    page.tab.mouse.move(*page.place(0.03, 0.1))
+    hide = "#zoom, #readout, #letters { visibility: hidden !important }"
+    light = page.picture(style=hide).sum(axis=2).astype(float)
+    light[light < 250] = 0
+    box = page.tab.locator("#viewer").bounding_box()
+    assert light.any(), "the bright pixel is not in sight"
+    rows, columns = np.indices(light.shape)
+    middle = [(light * axis).sum() / light.sum() + 0.5 for axis in (columns, rows)]
+    return box["x"] + middle[0], box["y"] + middle[1]
+
+
+def test_what_is_drawn_covers_what_the_raster_will(serve, open_page, tmp_path):
+    page = open_page(serve(write_pictures(tmp_path / "mine", {"a": grey(40, 40, value=0)})))
+    close_dialog(page)
+    page.tab.get_by_label("Opacity of the marks").fill("100")
+    page.keys("s", "2", "]", "]")
+    page.drag((0.45, 0.3), (0.6, 0.45), (0.42, 0.7), steps=5)
+    page.tab.mouse.move(*page.place(0.02, 0.1))
+    (stroke,) = page.strokes()
+    raster = rasterise([Stroke(1, np.array(stroke["points"]), stroke["width_px"])], (40, 40))
+    picture = page.picture(style="#zoom, #readout { visibility: hidden }")
+    scale = min(picture.shape[0], picture.shape[1]) / 40
+    left, top = (picture.shape[1] - 40 * scale) / 2, (picture.shape[0] - 40 * scale) / 2
+    start = np.round(stroke["points"][0])
+    for row, column in np.ndindex(40, 40):
+        if np.abs((row, column) - start).max() <= 1:
+            continue  # the class's symbol lies there
+        colour = picture[round(top + (row + 0.5) * scale), round(left + (column + 0.5) * scale)]
+        assert (colour.sum() > 60) == (raster[row, column] != IGNORE), (row, column)
+
+
+def test_the_page_rasterises_as_the_toolkit_does(page):
+    rng = np.random.default_rng(5)
+    shape = (48, 37)
+    cases = []
+    for index in range(200):
+        points = rng.uniform(-6, 50, (rng.integers(1, 7), 2)).round(int(rng.integers(0, 3)))
+        cases.append({"points": points.tolist(), "width": float(rng.choice(RADII)), "index": index})
+    drawn = page.tab.evaluate(
+        """async ({cases, shape}) => {
+            const {cover} = await import("/static/js/raster.js");
+            return cases.map(({points, width}) => {
+                const runs = [];
+                cover(points, width, shape).forEach((row, first, last) => runs.push([row, first, last]));
+                return runs;
+            });
+        }""",
+        {"cases": cases, "shape": shape},
+    )
+    for case, runs in zip(cases, drawn, strict=True):
+        mine = np.zeros(shape, bool)
+        for row, first, last in runs:
+            assert not mine[row, first : last + 1].any()
+            mine[row, first : last + 1] = True
+        theirs = rasterise([Stroke(1, np.array(case["points"]), case["width"])], shape) == 1
+        np.testing.assert_array_equal(mine, theirs, str(case))
