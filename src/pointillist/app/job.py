@@ -10,19 +10,16 @@ import json
 import signal
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from pointillist.app.lock import take
-from pointillist.app.runs import END, LOCK, PREDICTIONS, REQUEST, SUGGESTIONS, tail
+from pointillist.app.runs import END, LOCK, PREDICTIONS, REQUEST, SUGGESTIONS, Run, tail
+from pointillist.app.suggesting import write_suggestions
 from pointillist.data.dataset import Dataset
-from pointillist.data.suggest import Suggestion, suggestions
 from pointillist.data.writers import write_json
 from pointillist.errors import PointillistError
-
-_PLACES = 12
 
 
 class Job:
@@ -49,18 +46,17 @@ class Job:
         """Do what is left to do; how it ended."""
         dataset = Path(self._request["dataset"])
         predict = ["predict", self._run, dataset / "imagesTr", self._run / PREDICTIONS, "--uncertainty"]
-        trained = (self._run / "model.json").is_file() and _finished(self._run)
-        for command in ([] if trained else [self._training(dataset)]) + [predict]:
+        for command in [predict] if Run(self._run).trained else [self._training(dataset), predict]:
             code = self._call(command)
             if self._asked_to_stop:
                 return {"state": "stopped"}
             if code != 0:
                 return {"state": "failed", "error": _said(self._run, code)}
         try:
-            found = list(suggestions(Dataset.open(dataset), self._run / PREDICTIONS))
+            predictions = self._run / PREDICTIONS
+            write_suggestions(Dataset.open(dataset), predictions=predictions, target=predictions / SUGGESTIONS)
         except PointillistError as error:
             return {"state": "failed", "error": str(error)}
-        write_json(self._run / PREDICTIONS / SUGGESTIONS, listed(found))
         return {"state": "done"}
 
     def _training(self, dataset: Path) -> list[Any]:
@@ -76,34 +72,6 @@ class Job:
         if self._asked_to_stop:  # asked while it started
             self._child.terminate()
         return self._child.wait()
-
-
-def listed(found: list[Suggestion]) -> dict[str, Any]:
-    """Suggestions as the page takes them, cases with most to gain first."""
-    ranked = sorted(found, key=lambda one: -one.score)
-    places = {
-        one.case: [_place(asdict(place)) for place in one.places[:_PLACES]] for one in ranked if one.places
-    }
-    return {"cases": [{"id": one.case, "score": round(one.score, 4)} for one in ranked], "places": places}
-
-
-def _place(fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "row": fields["row"],
-        "col": fields["column"],
-        "slice": fields["slice"],
-        "score": round(fields["score"], 4),
-        "class": fields["cls"],
-    }
-
-
-def _finished(run: Path) -> bool:
-    from pointillist.runtime.events import read_events
-
-    last = ""
-    for event in read_events(run / "events.jsonl"):
-        last = event["event"]
-    return last == "model"
 
 
 def _said(run: Path, code: int) -> str:

@@ -1,4 +1,4 @@
-"""A lock that says whether a job lives: the system frees it when the last process that holds it ends, however it ends."""
+"""A lock that says whether a job lives: the system frees it when the last process that holds it ends, in any way."""
 
 from __future__ import annotations
 

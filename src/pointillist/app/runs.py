@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pointillist.app.lock import held
-from pointillist.runtime.events import RunEvents
+from pointillist.runtime.events import EventReader
 
 REQUEST, END, LOCK, LOG = "job.json", "job.end.json", "job.lock", "job.log"
 PREDICTIONS, SUGGESTIONS = "predictions", "suggestions.json"
@@ -30,8 +30,9 @@ class Run:
     validation: list[tuple[int, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._events = RunEvents(self.folder / "events.jsonl")
-        self._step, self._left, self._trained = 0, None, False
+        self._events = EventReader(self.folder / "events.jsonl")
+        self._step, self._ended = 0, False
+        self._left: float | None = None
 
     @property
     def id(self) -> str:
@@ -44,6 +45,12 @@ class Run:
         return held(self.folder / LOCK)
 
     @property
+    def trained(self) -> bool:
+        """Whether its last training came to its end and its model is written."""
+        self._read()
+        return self._ended and (self.folder / "model.json").is_file()
+
+    @property
     def predictions(self) -> Path:
         """Folder of what it predicts."""
         return self.folder / PREDICTIONS
@@ -51,11 +58,10 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """How the run is doing, without its curves."""
         running = self.running  # before what it wrote is read, so that no last word is missed
-        self._read()
+        trained = self.trained
         plan = _json(self.folder / "run.json").get("plan", {})
         request, end = _json(self.folder / REQUEST), _json(self.folder / END)
-        state, error = self._state(running, end)
-        trained = self._trained or (self.folder / "model.json").is_file()
+        state, error = self._state(running, trained, end)
         return {
             "id": self.id,
             "method": plan.get("method") or request.get("method"),
@@ -75,12 +81,12 @@ class Run:
         """The same, with losses by term and validation on held-out marks, ``[[step, value], …]`` each."""
         return self.summary() | {"losses": self.losses, "validation": self.validation}
 
-    def _state(self, running: bool, end: dict[str, Any]) -> tuple[str, str | None]:
+    def _state(self, running: bool, trained: bool, end: dict[str, Any]) -> tuple[str, str | None]:
         if running:
             return "running", None
         if end.get("state") == "failed":
             return "failed", end.get("error") or tail(self.folder / LOG)
-        if end.get("state") == "done" or (not (self.folder / REQUEST).exists() and self._trained):
+        if end.get("state") == "done" or (not (self.folder / REQUEST).exists() and trained):
             return "done", None
         return "stopped", None
 
@@ -97,7 +103,7 @@ class Run:
                 self._step = event["step"]
                 for curve in (self.validation, *self.losses.values()):
                     curve[:] = [point for point in curve if point[0] <= event["step"]]
-            self._trained = kind == "model" or (self._trained and kind not in ("start", "resume"))
+            self._ended = kind == "model" or (self._ended and kind not in ("start", "resume"))
 
 
 def runs_in(folder: Path) -> Iterator[Path]:

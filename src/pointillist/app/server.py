@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from pointillist.app import answers, cases, exchange, tiles
+from pointillist.app import answers, cases, exchange, jobs, overlays, suggest, tiles
 from pointillist.app.answers import Refused
 from pointillist.app.context import Context
 from pointillist.app.security import Guard
@@ -32,6 +32,9 @@ def routes() -> list[BaseRoute]:
         *cases.routes,
         *tiles.routes,
         *exchange.routes,
+        *jobs.routes,
+        *overlays.routes,
+        *suggest.routes,
         Route("/", page),
         Mount("/static", StaticFiles(directory=STATIC, check_dir=False)),
     ]

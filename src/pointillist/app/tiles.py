@@ -31,7 +31,7 @@ async def image_tile(request: Request) -> Response:
     planes = await context.planes(case)
     window = _number(request, "lo", planes.low), _number(request, "hi", planes.high)
     channel = int(_number(request, "channel", 0))
-    tile = await _tile(request, planes, case, channel)
+    tile = await tile_asked_for(request, planes, case, channel)
     data = await anyio.to_thread.run_sync(encode_tile, tile, *window)
     return Response(data, media_type="image/png", headers={"Cache-Control": _KEPT})
 
@@ -40,7 +40,7 @@ async def base_tile(request: Request) -> Response:
     """``GET /api/cases/ID/base/AXIS/INDEX/LEVEL/X_Y``: marks that were imported as a raster, in class colours."""
     context = context_of(request)
     case = context.store.case(request.path_params["id"])
-    tile = await _tile(request, await context.base(case), case, 0)
+    tile = await tile_asked_for(request, await context.base(case), case, 0)
     data = await anyio.to_thread.run_sync(encode_classes, tile, context.colours)
     return Response(data, media_type="image/png", headers={"Cache-Control": "no-cache"})
 
@@ -61,7 +61,12 @@ def encode_classes(labels: AnyArray, colours: tuple[str, ...]) -> bytes:
     return bytes(imagecodecs.png_encode(table[labels], level=1))
 
 
-async def _tile(request: Request, planes: Planes, case: Case, channel: int) -> AnyArray:
+async def tile_asked_for(request: Request, planes: Planes, case: Case, channel: int) -> AnyArray:
+    """The tile that ``…/AXIS/INDEX/LEVEL/X_Y`` names.
+
+    Raises:
+        Refused: if there is none (404).
+    """
     axis, index, level, place = _place(request)
     if (axis is None) != (planes.slice_axis is None) or level > _DEEPEST_LEVEL:
         raise _no_tile(case, request)

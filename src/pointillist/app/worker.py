@@ -42,7 +42,7 @@ def main(root: str) -> None:
 
 def tasks() -> Mapping[str, Task]:
     """What a worker can do, by name; each takes the dataset and keyword arguments, and returns JSON."""
-    from pointillist.app import classes, exchanging, pictures, saving
+    from pointillist.app import classes, exchanging, pictures, predicted, saving, suggesting
 
     return {
         "warm_up": lambda _: None,
@@ -55,6 +55,8 @@ def tasks() -> Mapping[str, Task]:
         "bring": exchanging.bring,
         "take": exchanging.take,
         "thumbnail": exchanging.thumbnail,
+        "prepare_overlay": predicted.prepare_overlay,
+        "suggest": suggesting.write_suggestions,
     }
 
 

@@ -24,6 +24,7 @@ from scipy import ndimage
 from pointillist.data.case import Case
 from pointillist.data.dataset import Dataset
 from pointillist.data.image import same_grid
+from pointillist.data.predicted import label_file, uncertainty_file
 from pointillist.data.readers import read_image, read_label
 from pointillist.errors import DatasetError
 from pointillist.geometry.peaks import peaks
@@ -175,8 +176,6 @@ def _blocks(plane: AnyArray, block: int, reduce: Callable[..., Any]) -> AnyArray
 
 
 def _files(predictions: Path, case: str, ending: str) -> tuple[Path, Path] | None:
-    """Label file and map of uncertainty of a case, as ``pointillist predict`` names them; None where one lacks."""
-    volume = ending.startswith(".nii")
-    label = predictions / f"{case}{'.nii.gz' if volume else '.png'}"
-    uncertainty = predictions / "uncertainty" / f"{case}{'.nii.gz' if volume else '.tif'}"
-    return (label, uncertainty) if label.is_file() and uncertainty.is_file() else None
+    """Label file and map of uncertainty of a case; None where one lacks."""
+    files = label_file(predictions, case, ending), uncertainty_file(predictions, case, ending)
+    return files if all(path.is_file() for path in files) else None
