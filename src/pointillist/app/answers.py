@@ -73,7 +73,7 @@ def storage_error(error: OSError) -> tuple[str, PointillistError]:
         where=error.filename or "the dataset's folder",
         expected="a folder that can be written, with room",
         received=error.strerror or str(error),
-        todo=f"{todo.get(kind, 'see that the place exists')}; strokes stay in the page and are sent again by themselves",
+        todo=f"{todo.get(kind, 'see that the place exists')}; the page keeps the strokes and sends them again",
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import secrets
 from typing import Any
 
@@ -26,6 +28,7 @@ async def dataset(request: Request) -> Response:
     return answer(
         {
             **describe(context),
+            "fresh": context.is_fresh,
             "cases": [context.summary(case.id) for case in context.store.cases],
             "session": secrets.token_hex(8),
             "run": context.run,
@@ -38,6 +41,7 @@ def describe(context: Context) -> dict[str, Any]:
     spec = context.dataset.spec
     volumes = context.dataset.ending in NIFTI_ENDINGS
     return {
+        "id": hashlib.sha256(str(context.dataset.root.resolve()).encode()).hexdigest()[:16],
         "name": context.dataset.name,
         "root": str(context.dataset.root),
         "kind": "volume" if volumes else "colour" if len(spec.channels) == 3 else "plane",
@@ -53,10 +57,11 @@ async def case(request: Request) -> Response:
     """``GET /api/cases/ID``."""
     context = context_of(request)
     found = context.store.case(request.path_params["id"])
+    shape, axis = await context.geometry(found)
     planes = await context.planes(found)
     state = await context.store.state(found.id)
     _prepare_next(context, found)
-    head = answer_fields(context, found, planes.shape, planes.slice_axis) | {
+    head = answer_fields(context, found, shape, axis) | {
         "window": {"lo": planes.low, "hi": planes.high, "min": planes.least, "max": planes.most},
         "channels": planes.channels,
         "colour": planes.colour,
@@ -65,7 +70,7 @@ async def case(request: Request) -> Response:
         "seconds": round(state.seconds, 1),
     }
     strokes = b",".join(kept.data for kept in state.active)
-    return answer(answer(head).body[:-1] + b', "strokes": [' + strokes + b"]}")
+    return answer(json.dumps(head).encode()[:-1] + b', "strokes": [' + strokes + b"]}")
 
 
 def answer_fields(context: Context, found: Case, shape: tuple[int, ...], axis: int | None) -> dict[str, Any]:
@@ -76,6 +81,7 @@ def answer_fields(context: Context, found: Case, shape: tuple[int, ...], axis: i
         "slice_axis": axis,
         "spacing": context.summary(found.id)["spacing"],
         "base": context.has_base(found),
+        "base_slices": context.base_slices(found.id),
         "hints": context.hints(found.id),
     }
 

@@ -1,8 +1,8 @@
 """The classes of a dataset: named, added and taken away in the page.
 
-In label files what nobody marked holds the number of classes, so another number of classes changes every label file. A
-journal says what was begun: a server that was killed over it finishes it at the next start. In between, files hold values
-beyond those that dataset.json states, which every reader refuses; none can be taken for a class.
+In label files what nobody marked holds the number of classes, so another number of classes changes every label file.
+A journal says what was begun: a server that was killed over it finishes it at the next start. In between, files hold
+values beyond those that dataset.json states, which every reader refuses; none can be taken for a class.
 """
 
 from __future__ import annotations
@@ -69,6 +69,14 @@ def colours_of(dataset: Dataset) -> tuple[str, ...]:
         return tuple(_colour(stated.get(name), own[place]) for place, name in enumerate(dataset.spec.classes))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return own
+
+
+def was_named(dataset: Dataset) -> bool:
+    """Whether somebody named the classes in the page."""
+    try:
+        return "colours" in json.loads((dataset.root / "dataset.json").read_bytes())["pointillist"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def rename(dataset: Dataset, *, classes: list[dict[str, Any]]) -> None:

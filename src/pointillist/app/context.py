@@ -13,7 +13,7 @@ from typing import Any
 from starlette.requests import Request
 
 from pointillist.app.answers import LOG
-from pointillist.app.classes import colours_of
+from pointillist.app.classes import colours_of, was_named
 from pointillist.app.events import Events
 from pointillist.app.hints import hints
 from pointillist.app.places import base_path, cache_folder, image_path, key_of, log_path, thumbnail_path
@@ -62,7 +62,7 @@ class Context:
         self.pictures, self.marks = Worker(self.dataset.root), Worker(self.dataset.root)
         self.store = Store(self.dataset, self.marks, self.events)
         self.store.on_change = self._on_change
-        self._colours = colours_of(self.dataset)
+        self._colours, self._named = colours_of(self.dataset), was_named(self.dataset)
         self._summaries: dict[str, dict[str, Any]] = {}
         self._keys: dict[str, str] = {}
 
@@ -98,16 +98,22 @@ class Context:
         return await self._prepared("prepare_base", case, URGENT)
 
     async def geometry(self, case: Case) -> tuple[tuple[int, ...], int | None]:
-        """Shape and slice axis of a case's image."""
-        known = self._summaries.get(case.id, {})
-        if "shape" in known:
-            return tuple(known["shape"]), known["slice_axis"]
-        planes = await self.planes(case)
-        return planes.shape, planes.slice_axis
+        """Shape and slice axis of a case's image.
+
+        Raises:
+            PointillistError: if the case cannot be read.
+        """
+        if "shape" not in self._summaries.get(case.id, {}):
+            await self.look_again([case.id])
+        known = self._summaries[case.id]
+        if "error" in known:
+            fields = dict(known["error"])
+            raise PointillistError(fields.pop("what"), **fields)
+        return tuple(known["shape"]), known["slice_axis"]
 
     def summary(self, case_id: str) -> dict[str, Any]:
         """What the list of cases shows of one; fields that are not known yet are null."""
-        unknown = {"id": case_id, "shape": None, "slice_axis": None, "spacing": None, "marked": None}
+        unknown: dict[str, Any] = {"id": case_id, "shape": None, "slice_axis": None, "spacing": None, "marked": None}
         unknown |= {"marked_slices": None, "strokes": None, "seconds": 0, "done": False}
         shown = unknown | self._summaries.get(case_id, {})
         state = self.store.loaded_state(case_id)
@@ -115,7 +121,7 @@ class Context:
             count = len(state.active)
             shown |= {"strokes": count, "seconds": round(state.seconds, 1), "done": state.done}
             shown["marked"] = shown["marked"] or count > 0
-        return {name: value for name, value in shown.items() if name != "health"}
+        return {name: value for name, value in shown.items() if name not in ("health", "base_slices")}
 
     def health(self, case_id: str) -> dict[str, Any] | None:
         """The marks of a case counted, as they were saved last."""
@@ -134,11 +140,22 @@ class Context:
         health = self.health(case.id)
         return not case.marks.exists() and (health is None or any(health["marked"]))
 
+    def base_slices(self, case_id: str) -> list[int]:
+        """Slices that hold marks under the strokes, as they were saved last."""
+        slices: list[int] = self._summaries.get(case_id, {}).get("base_slices", [])
+        return slices
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether a folder became this dataset and nobody has named its classes yet, or marked anything."""
+        unmarked = not any(one.get("marked") for one in self._summaries.values())
+        return unmarked and self.dataset.spec.classes == ("background", "object") and not self._named
+
     def reopen(self) -> None:
         """Read the dataset's description again, here and in the workers."""
         self.dataset = Dataset.open(self.dataset.root)
         self.store.use(self.dataset)
-        self._colours = colours_of(self.dataset)
+        self._colours, self._named = colours_of(self.dataset), was_named(self.dataset)
         self.pictures.forget()
         self.marks.forget()
         self.scan_soon()
@@ -152,7 +169,7 @@ class Context:
         """Look at cases whose files changed before this returns."""
         for case_id in cases:
             self._learn(*await self.pictures.do("scan", cases=[case_id]))
-            self.events.publish("case", self.summary(case_id) | {"reload": True})
+            self.events.publish("case", self.summary(case_id))
 
     def hints(self, case_id: str) -> list[dict[str, Any]]:
         """What would help the marks of a case."""

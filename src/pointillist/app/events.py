@@ -63,18 +63,11 @@ class Events:
             last: the id of the last event that the page saw, if it saw any.
         """
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING)
-        for message in self._missed(last):
-            yield message
+        for missed in self._missed(last):
+            yield missed
         self._listeners.add(queue)
         try:
-            while True:
-                try:
-                    message = await asyncio.wait_for(queue.get(), _HEARTBEAT_SECONDS)
-                except TimeoutError:
-                    yield b": still here\n\n"
-                    continue
-                if message is None:
-                    return
+            while (message := await _next(queue)) is not None:
                 yield message
         finally:
             self._listeners.discard(queue)
@@ -91,3 +84,12 @@ class Events:
         if start != self._start or not number.isdigit() or int(number) + 1 < oldest:
             return [self._message("reset", "{}")]
         return [b": welcome back\n\n", *(message for count, message in self._recent if count > int(number))]
+
+
+async def _next(queue: asyncio.Queue[bytes | None]) -> bytes | None:
+    """The next message, a heartbeat where none comes; None at the end."""
+    try:
+        async with asyncio.timeout(_HEARTBEAT_SECONDS):
+            return await queue.get()
+    except TimeoutError:
+        return b"event: heartbeat\ndata: {}\n\n"

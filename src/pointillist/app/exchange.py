@@ -39,12 +39,13 @@ async def bring(request: Request) -> Response:
     try:
         names = await _receive(request, folder)
         await context.store.flush()
-        arguments = {"folder": str(folder), "names": names, "options": options, "dry_run": dry_run}
-        brought = await context.marks.do("bring", **arguments)
+        brought = await context.marks.do("bring", folder=str(folder), names=names, options=options, dry_run=dry_run)
         if not dry_run:
             for case_id in brought["cases"]:
                 await context.store.refresh(case_id)
             await context.look_again(brought["cases"])
+            for case_id in brought["cases"]:
+                context.events.publish("case", context.summary(case_id) | {"reload": True})
         return answer(brought)
     finally:
         await anyio.to_thread.run_sync(shutil.rmtree, folder, True)

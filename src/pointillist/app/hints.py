@@ -81,7 +81,7 @@ def _slices(health: dict[str, Any]) -> list[Hint]:
     slices, unmarked = health["slices"], health["unmarked_slices"]
     if slices < _MANY_SLICES:
         return []
-    found = []
+    found: list[Hint] = []
     if slices - unmarked < _SPREAD * slices:
         found.append(
             {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pointillist.data.case import Case
 
-_FORMAT = "2"
+_FORMAT = "3"
 
 
 def log_folder(root: Path) -> Path:

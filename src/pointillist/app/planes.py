@@ -1,7 +1,7 @@
 """Decoded images on the disk, of which the server reads what a screen shows: a slice, or a tile of a level.
 
-An image is decoded once, by a worker. A volume lies slice by slice; a 2-D image as tiles of every level of a pyramid. So
-the server holds no image, and a slice or a tile is one read.
+An image is decoded once, by a worker. A volume lies slice by slice; a 2-D image as tiles of every level of a pyramid.
+So the server holds no image, and a slice or a tile is one read.
 """
 
 from __future__ import annotations
@@ -157,7 +157,8 @@ def halved(array: AnyArray, *, labels: bool) -> AnyArray:
     even = np.pad(array, pad, mode="edge") if any(array.shape[a] % 2 for a in (0, 1)) else array
     corners = [even[r::2, c::2] for r in (0, 1) for c in (0, 1)]
     if labels:
-        return np.minimum(np.minimum(corners[0], corners[1]), np.minimum(corners[2], corners[3]))
+        lowest: AnyArray = np.minimum(np.minimum(corners[0], corners[1]), np.minimum(corners[2], corners[3]))
+        return lowest
     if array.dtype.kind == "f":
         return np.asarray((corners[0] + corners[1] + corners[2] + corners[3]) / 4, dtype=array.dtype)
     wide = np.int64 if array.dtype.itemsize >= 4 else np.int32

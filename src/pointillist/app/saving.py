@@ -58,8 +58,7 @@ def save(dataset: Dataset, *, case: str) -> dict[str, Any]:
         done = Saved(state.revision, None, raster_hash(raster), log_bytes)
         write_json(saved_path(dataset.root, case), asdict(done))
         counted = label_health(raster, dataset.read_marks(found), base, classes)
-        summary = _summary(found.id, labels.grid, raster, counted)
-        return {"edited": edited, "summary": summary | _worked(state)}
+        return {"edited": edited, "summary": _summary(found.id, labels.grid, raster, base, counted, state)}
 
 
 def adopt(dataset: Dataset, *, case: str) -> dict[str, Any]:
@@ -104,15 +103,17 @@ def _scanned(dataset: Dataset, case: Case) -> dict[str, Any]:
         state = read_log(log) if log.exists() else CaseState.from_strokes(() if marks is None else marks.strokes)
     except PointillistError as error:
         return {"id": case.id, "error": error_fields(error)}
-    return _summary(case.id, labels.grid, labels.array, counted) | _worked(state)
+    under = labels.array if marks is None else base
+    return _summary(case.id, labels.grid, labels.array, under, counted, state)
 
 
-def _summary(case: str, grid: Grid, labels: LabelMap, counted: LabelHealth) -> dict[str, Any]:
-    background_slices = 0
-    if len(grid.shape) == 3:
-        planes = np.moveaxis(labels, grid.slice_axis, 0).reshape(grid.shape[grid.slice_axis], -1)
-        marked, foreground = planes != IGNORE, (planes != IGNORE) & (planes != 0)
-        background_slices = int((marked.any(axis=1) & ~foreground.any(axis=1)).sum())
+def _summary(
+    case: str, grid: Grid, labels: LabelMap, base: LabelMap | None, counted: LabelHealth, state: CaseState
+) -> dict[str, Any]:
+    planes = _by_slice(labels, grid)
+    foreground = ((planes != IGNORE) & (planes != 0)).any(axis=1)
+    background_slices = int(((planes != IGNORE).any(axis=1) & ~foreground).sum())
+    under = [] if base is None else np.flatnonzero((_by_slice(base, grid) != IGNORE).any(axis=1)).tolist()
     return {
         "id": case,
         "shape": list(grid.shape),
@@ -120,12 +121,19 @@ def _summary(case: str, grid: Grid, labels: LabelMap, counted: LabelHealth) -> d
         "spacing": None if grid.spacing_mm is None else list(grid.spacing_mm),
         "marked": any(counted.marked),
         "marked_slices": counted.slices - counted.unmarked_slices,
+        "strokes": len(state.active),
+        "seconds": round(state.seconds, 1),
+        "done": state.done,
         "health": asdict(counted) | {"background_slices": background_slices},
+        "base_slices": under,
     }
 
 
-def _worked(state: CaseState) -> dict[str, Any]:
-    return {"strokes": len(state.active), "seconds": round(state.seconds, 1), "done": state.done}
+def _by_slice(labels: LabelMap, grid: Grid) -> LabelMap:
+    """``(slices, pixels)``; a 2-D image is one slice."""
+    if len(grid.shape) == 2:
+        return labels.reshape(1, -1)
+    return np.moveaxis(labels, grid.slice_axis, 0).reshape(grid.shape[grid.slice_axis], -1)
 
 
 def _saved(root: Path, case: str, log: Path) -> Saved:

@@ -119,7 +119,7 @@ class Guard:
                 received="no token" if not given else "another token",
                 todo="open the address in the terminal again",
             )
-            raise Refused(403, error)
+            raise Refused(401, error)
 
 
 class _Bounded:

@@ -27,7 +27,7 @@ _GRACE_SECONDS = 2
 
 
 def routes() -> list[BaseRoute]:
-    """Every route: each module of the app has a list ``routes``; its handlers take their ``Context`` by ``context_of``."""
+    """Every route: a module of the app has a list ``routes``; its handlers get their ``Context`` by ``context_of``."""
     return [
         *cases.routes,
         *tiles.routes,

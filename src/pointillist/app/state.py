@@ -96,7 +96,7 @@ class CaseState:
 
     @classmethod
     def from_strokes(cls, strokes: Iterable[Stroke]) -> CaseState:
-        """The state of a case whose strokes come from its marks file: their ids are f0, f1, …"""
+        """The state of a case whose strokes come from its marks file; their ids are f0, f1 and so on."""
         named = zip(_numbers(()), strokes, strict=False)
         return cls(strokes={name: kept_stroke(name, stroke) for name, stroke in named})
 
@@ -142,7 +142,7 @@ def _compact(record: dict[str, Any]) -> bytes:
 
 
 def _numbers(taken: Iterable[str]) -> Iterator[str]:
-    """F0, f1, … beyond those that are taken."""
+    """Ids f0, f1, … beyond those that are taken."""
     used = [int(name[1:]) for name in taken if name[:1] == "f" and name[1:].isdigit()]
     number = max(used, default=-1)
     while True:
