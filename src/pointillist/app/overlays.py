@@ -13,8 +13,8 @@ from starlette.routing import Route
 from pointillist.app.answers import Refused
 from pointillist.app.context import context_of
 from pointillist.app.jobs import jobs_of
+from pointillist.app.overlay_files import CLASSES, UNCERTAINTY, overlay_path, source_of
 from pointillist.app.planes import Planes
-from pointillist.app.predicted import CLASSES, UNCERTAINTY, overlay_path, source_of
 from pointillist.app.runs import Run
 from pointillist.app.tiles import tile_asked_for
 from pointillist.data.case import Case
@@ -39,7 +39,7 @@ async def overlay_tile(request: Request) -> Response:
         tile = encode_found(await _tile(request, run, case, CLASSES), context.colours)
     elif what == _DIFFERENCE:
         other = jobs.run(request.query_params.get("other", ""))
-        mine, theirs = (await _tile(request, one, case, CLASSES) for one in (run, other))
+        mine, theirs = await _tile(request, run, case, CLASSES), await _tile(request, other, case, CLASSES)
         tile = encode_difference(mine, theirs, context.colours)
     else:
         raise Refused(400, _unknown(what))
