@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 from types import FrameType
 from typing import Any
 
@@ -34,11 +35,11 @@ class Job:
         self._run, self._lock = run, lock
         self._request: dict[str, Any] = json.loads((run / REQUEST).read_bytes())
         self._child: subprocess.Popen[bytes] | None = None
-        self._asked_to_stop = False
+        self._asked_to_stop = Event()
 
     def stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of a handler
         """Have the command that runs save and end, and begin no other."""
-        self._asked_to_stop = True
+        self._asked_to_stop.set()
         if self._child is not None:
             self._child.terminate()
 
@@ -48,7 +49,7 @@ class Job:
         predict = ["predict", self._run, dataset / "imagesTr", self._run / PREDICTIONS, "--uncertainty"]
         for command in [predict] if Run(self._run).trained else [self._training(dataset), predict]:
             code = self._call(command)
-            if self._asked_to_stop:
+            if self._asked_to_stop.is_set():
                 return {"state": "stopped"}
             if code != 0:
                 return {"state": "failed", "error": _said(self._run, code)}
@@ -65,11 +66,11 @@ class Job:
         return ["train", dataset, self._run, *self._request["arguments"]]
 
     def _call(self, command: list[Any]) -> int:
-        if self._asked_to_stop:
+        if self._asked_to_stop.is_set():
             return 1
         line = [sys.executable, "-m", "pointillist", *map(str, command)]
         self._child = subprocess.Popen(line, stdin=subprocess.DEVNULL, pass_fds=[self._lock])  # noqa: S603 - ours
-        if self._asked_to_stop:  # asked while it started
+        if self._asked_to_stop.is_set():  # asked while it started
             self._child.terminate()
         return self._child.wait()
 

@@ -280,14 +280,15 @@ def _busy(folder: Path, todo: str) -> Refused:
 
 
 def _bad_wish(error: ValidationError | None) -> InputError:
-    first = {"loc": ("minutes", "iterations"), "msg": "both"}
+    place, received = "minutes, iterations", "both"
     if error is not None:
-        first = dict(error.errors(include_url=False, include_input=False)[0])
+        first = error.errors(include_url=False, include_input=False)[0]
+        place, received = ".".join(map(str, first["loc"])) or "(whole body)", first["msg"]
     return InputError(
         "the run cannot be started as it was asked for",
-        where=f"field {'.'.join(map(str, first['loc'])) or '(whole body)'}",
+        where=f"field {place}",
         expected='{"method": name, "settings": {…}, "minutes" or "iterations": number, "init": run}',
-        received=first["msg"],
+        received=received,
         todo="correct the form",
     )
 

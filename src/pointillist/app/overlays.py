@@ -90,8 +90,8 @@ async def _tile(request: Request, run: Run, case: Case, what: str) -> AnyArray:
     path = overlay_path(run.folder, case.id, source, what)
     planes = Planes.read(path)
     if planes is None:
-        folders = {"run": str(run.folder), "predictions": str(run.predictions)}
-        await context.pictures.do("prepare_overlay", case=case.id, what=what, **folders)
+        run_folder, predictions = str(run.folder), str(run.predictions)
+        await context.pictures.do("prepare_overlay", run=run_folder, predictions=predictions, case=case.id, what=what)
         planes = Planes.read(path)
     if planes is None:  # predicted anew while it was read
         raise Refused(404, _not_predicted(run, case))

@@ -152,8 +152,10 @@ def places_of(
     score = (1 - near_mark) * ndimage.gaussian_filter(np.maximum(doubt, near_wrong), sigma, mode="nearest")
     found = []
     for row, column, height in peaks(score, apart=_APART * sigma, count=PLACES, least=_LEAST):
-        place = tuple(min(n * block + block // 2, size - 1) for n, size in zip((row, column), marks.shape, strict=True))
-        found.append(Place(*place, slice_number, height, int(predicted[place])))
+        row, column = (
+            min(n * block + block // 2, size - 1) for n, size in zip((row, column), marks.shape, strict=True)
+        )
+        found.append(Place(row, column, slice_number, height, int(predicted[row, column])))
     return found
 
 

@@ -80,7 +80,7 @@ class EventReader:
 
     def _event(self, line: bytes) -> dict[str, Any]:
         try:
-            event = json.loads(line)
+            event: dict[str, Any] = json.loads(line)
             return event | {"event": str(event["event"])}
         except (ValueError, KeyError, TypeError) as error:
             raise PointillistError(

@@ -201,7 +201,8 @@ class SliceCache:
         """Those of these slices that hold a mark, as a raster or as a stroke."""
         strokes = self.mark_start[numbers + 1] > self.mark_start[numbers]
         rasters = [bool((self.label(int(number)) != IGNORE).any()) for number in numbers]
-        return numbers[strokes | np.array(rasters, dtype=bool)]
+        marked: NDArray[np.int64] = numbers[strokes | np.array(rasters, dtype=bool)]
+        return marked
 
     def native_truth(self, number: int) -> LabelMap:
         """Dense truth of one slice at native size, ``(h, w)``.
