@@ -34,6 +34,7 @@ _LAUNCH_SECONDS = 20.0
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _Key = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 _Value = bool | int | Annotated[float, Field(allow_inf_nan=False)] | Annotated[str, Field(max_length=200)]
+_children: list[subprocess.Popen[bytes]] = []  # of this process, which ends before them or sees them out
 
 
 class Wish(BaseModel):
@@ -58,7 +59,6 @@ class Jobs:
         self._context = context
         self._runs: dict[str, Run] = {}
         self._told: dict[str, dict[str, Any]] = {}
-        self._launched: dict[str, subprocess.Popen[bytes]] = {}
         self._methods: bytes | None = None
         self._busy = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
@@ -158,7 +158,7 @@ class Jobs:
             process = subprocess.Popen(  # noqa: S603 - returns at once; our own module
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
-        self._launched[folder.name] = process
+        _children.append(process)
         with anyio.move_on_after(_LAUNCH_SECONDS):
             while process.poll() is None and not held(folder / LOCK):
                 await asyncio.sleep(0.02)
@@ -199,9 +199,7 @@ class Jobs:
             await asyncio.sleep(_LOOK_SECONDS)
 
     def _look(self) -> list[dict[str, Any]]:
-        for name, process in list(self._launched.items()):
-            if process.poll() is not None:
-                del self._launched[name]
+        _children[:] = [process for process in _children if process.poll() is None]
         return [self.run(folder.name).summary() for folder in runs_in(self._context.runs)]
 
 

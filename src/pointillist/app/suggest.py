@@ -19,8 +19,8 @@ from pointillist.app.workers import SOMETIME
 from pointillist.errors import InputError
 
 DEFINITION = (
-    "Places that the run is unsure of (entropy over ln K, smoothed), that lie near marks which it contradicts, or where "
-    "another run says otherwise; away from marks, and from each other. Images count the mean of their five best places."
+    "Places that the run is unsure of (entropy over ln K, smoothed), near marks which it contradicts, or where another "
+    "run says otherwise; away from marks, and from each other. Images count the mean of their five best places."
 )
 _CLICKED = 0.06  # of the side: three times the width that places are smoothed with
 
