@@ -73,7 +73,10 @@ def test_a_run_that_cannot_be_says_why_in_the_command_lines_words(root, tmp_path
         assert failed["state"] == "failed"
         assert "weight" in failed["error"]
         assert "Traceback" not in failed["error"]
-        assert "pce" in client.get("/api/methods")
+        methods = client.get("/api/methods")
+        assert methods["pce"]["summary"]
+    with served(root, tmp_path / "runs") as client:
+        assert client.get("/api/methods") == methods  # without another process
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,13 +21,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+import pointillist
 from pointillist.app.answers import LOG, Refused, answer
 from pointillist.app.context import Context, context_of
 from pointillist.app.lock import held, holder
+from pointillist.app.places import key_of
 from pointillist.app.recipe import training_arguments
 from pointillist.app.runs import END, LOCK, REQUEST, Run, is_run, runs_in
 from pointillist.app.runs import LOG as JOB_LOG
-from pointillist.data.writers import write_json
+from pointillist.data.writers import atomic_write_bytes, write_json
 from pointillist.errors import InputError, PointillistError
 
 _LOOK_SECONDS = 1.0
@@ -144,10 +147,10 @@ class Jobs:
         self._context.events.publish("job", {"id": name, "deleted": True})
 
     async def methods(self) -> bytes:
-        """What ``pointillist methods --json`` says, asked once."""
+        """What ``pointillist methods --json`` says, asked once for every version of the methods."""
         async with self._busy:
             if self._methods is None:
-                self._methods = await anyio.to_thread.run_sync(_list_methods)
+                self._methods = await anyio.to_thread.run_sync(_list_methods, self._context.cache)
             return self._methods
 
     async def _launch(self, folder: Path) -> dict[str, Any]:
@@ -256,11 +259,17 @@ async def list_methods(request: Request) -> Response:
     return answer(await jobs_of(request).methods())
 
 
-def _list_methods() -> bytes:
+def _list_methods(cache: Path) -> bytes:
+    """The list as JSON; kept, because the command takes seconds."""
+    package = Path(pointillist.__file__).parent
+    auto = package / "benchmark" / "auto.py"  # `train` takes it in a method's place
+    kept = cache / f"methods.{key_of(auto, *sorted((package / 'methods').glob('*.py')))}.json"
+    if kept.is_file():
+        return kept.read_bytes()
     command = [sys.executable, "-m", "pointillist", "methods", "--json"]
     found = subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL)  # noqa: S603 - ours
     try:
-        json.loads(found.stdout)
+        methods = json.loads(found.stdout)
     except ValueError as error:
         raise PointillistError(
             "the methods cannot be listed",
@@ -269,7 +278,12 @@ def _list_methods() -> bytes:
             received=found.stderr.decode(errors="replace")[-300:] or "nothing",
             todo="run the command in a terminal",
         ) from error
-    return found.stdout
+    if auto.is_file():
+        methods = {"auto": {"summary": "The method that served such images and marks best.", "settings": {}}} | methods
+    listed = json.dumps(methods, ensure_ascii=False).encode()
+    with suppress(OSError):  # it is asked again
+        atomic_write_bytes(kept, listed)
+    return listed
 
 
 def _busy(folder: Path, todo: str) -> Refused:
