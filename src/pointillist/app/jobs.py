@@ -24,7 +24,7 @@ from starlette.routing import Route
 import pointillist
 from pointillist.app.answers import LOG, Refused, answer
 from pointillist.app.context import Context, context_of
-from pointillist.app.lock import held, holder
+from pointillist.app.lock import check_system, held, holder
 from pointillist.app.places import key_of
 from pointillist.app.recipe import training_arguments
 from pointillist.app.runs import END, LOCK, REQUEST, Run, is_run, runs_in
@@ -170,6 +170,7 @@ class Jobs:
         return {name: value for name, value in summary.items() if name not in ("losses", "validation")}
 
     def _refuse_second(self) -> None:
+        check_system()
         for folder in runs_in(self._context.runs):
             if held(folder / LOCK):
                 raise _busy(folder, "stop it, or wait for its end: two at once would take more than twice the time")

@@ -3,7 +3,29 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+
+from pointillist.errors import InputError
+
+if sys.platform != "win32":
+    import fcntl
+
+
+def check_system() -> None:
+    """Refuse to start jobs where there are no such locks.
+
+    Raises:
+        InputError: on Windows.
+    """
+    if sys.platform == "win32":
+        raise InputError(
+            "runs cannot be started from the page on Windows",
+            where="this machine",
+            expected="Linux or macOS, or the Windows subsystem for Linux",
+            received=sys.platform,
+            todo="save, and run `pointillist train` in a terminal",
+        )
 
 
 def take(path: Path) -> int | None:
@@ -12,8 +34,6 @@ def take(path: Path) -> int | None:
     Returns:
         The descriptor; None if somebody else holds it.
     """
-    import fcntl
-
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -38,8 +58,6 @@ def holder(path: Path) -> int | None:
 
 def _probe(path: Path) -> bytes | None:
     """What a lock that is held says; None if it is not."""
-    import fcntl
-
     try:
         descriptor = os.open(path, os.O_RDWR)
     except OSError:
