@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -19,7 +20,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pointillist.data.dataset import Dataset
 from pointillist.data.phantoms import make_phantoms
+from pointillist.data.writers import write_image
 from tests.conftest import png
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -89,7 +92,14 @@ def free_port() -> int:
 
 @pytest.fixture
 def serve() -> Iterator[Any]:
-    """Start servers; they end with the test."""
+    """Start servers of a test's own."""
+    with servers() as start:
+        yield start
+
+
+@contextlib.contextmanager
+def servers() -> Iterator[Any]:
+    """Start servers; they end with the block."""
     servers = []
 
     def start(source: Path, **options: Any) -> Server:
@@ -115,10 +125,13 @@ class Page:
         if message.type == "error" and not re.search(r"Failed to load resource|ERR_CONNECTION|EventSource", message.text):
             self.errors.append(message.text)
 
-    def open(self) -> Page:
-        self.tab.goto(f"{self.server.address}/?token={self.server.token}")
+    def open(self, case: str = "") -> Page:
+        self.tab.goto("about:blank")
+        self.tab.goto(f"{self.server.address}/?token={self.server.token}#{case}")
         self.tab.wait_for_selector("html[data-ready]", state="attached")
         self.until("performance.getEntriesByName('slice shown').length > 0")
+        if self.tab.locator("dialog").count():  # a folder that has just become a dataset asks for its classes
+            self.tab.get_by_text("Later").click()
         return self
 
     def until(self, condition: str, seconds: float = 20) -> None:
@@ -181,12 +194,12 @@ def open_page(browser) -> Iterator[Any]:
     """Open tabs; `context` of another page makes them share cookies and storage. No page may report an error."""
     pages, contexts = [], []
 
-    def start(server: Server, beside: Page | None = None, **options: Any) -> Page:
+    def start(server: Server, case: str = "", *, beside: Page | None = None, **options: Any) -> Page:
         if beside is None:
             contexts.append(browser.new_context(viewport={"width": 1280, "height": 800}, **options))
         context = beside.tab.context if beside else contexts[-1]
         pages.append(Page(context.new_page(), server))
-        return pages[-1].open()
+        return pages[-1].open(case)
 
     yield start
     for context in contexts:
@@ -195,15 +208,48 @@ def open_page(browser) -> Iterator[Any]:
         assert page.errors == []
 
 
+BRIGHT_PIXEL, BRIGHT_VOXEL = (23, 31), (40, 77, 2)
+
+
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory) -> Path:
-    return make_phantoms(tmp_path_factory.mktemp("phantoms") / "hearts", training=2, testing=0, seed=3)
+    """Volumes of a few slices, with a click per class and slice; the last one is black but for a voxel."""
+    folder = make_phantoms(tmp_path_factory.mktemp("phantoms") / "hearts", training=2, testing=0, seed=3)
+    dataset = Dataset.open(folder)
+    case = dataset.training[-1]
+    image = dataset.image(case)
+    array = np.zeros(image.array.shape, image.array.dtype)
+    array[BRIGHT_VOXEL] = 1000
+    write_image(case.images[0], array, image.grid)
+    return folder
 
 
 @pytest.fixture
 def hearts(phantoms, tmp_path) -> Path:
-    """Volumes of a few slices, with a click per class and slice."""
+    """A copy of the phantoms for a server of the test's own."""
     return Path(shutil.copytree(phantoms, tmp_path / "hearts"))
+
+
+@pytest.fixture(scope="session")
+def hearts_server(phantoms, tmp_path_factory) -> Iterator[Server]:
+    """One server for all tests that look at what they add."""
+    with servers() as start:
+        yield start(Path(shutil.copytree(phantoms, tmp_path_factory.mktemp("shared") / "hearts")))
+
+
+@pytest.fixture(scope="session")
+def pictures_server(tmp_path_factory) -> Iterator[Server]:
+    """A folder of pictures: black, black but for a pixel, and large noise."""
+    bright = grey(61, 47, value=0)
+    bright[BRIGHT_PIXEL] = 255
+    noise = np.random.default_rng(0).integers(0, 120, (1500, 1700), np.uint8)
+    pictures = {"black": grey(40, 40, value=0), "bright": bright, "noise": noise}
+    with servers() as start:
+        yield start(write_pictures(tmp_path_factory.mktemp("shared") / "pictures", pictures))
+
+
+def grey(*shape: int, value: int = 60) -> np.ndarray:
+    return np.full(shape, value, np.uint8)
 
 
 def write_pictures(folder: Path, pictures: dict[str, np.ndarray]) -> Path:

@@ -4,21 +4,16 @@ import numpy as np
 import pytest
 
 from pointillist.data.dataset import Dataset
-from pointillist.data.writers import write_image
 from pointillist.geometry.strokes import rasterise
 from pointillist.types import IGNORE, Stroke
-from tests.browser.conftest import write_pictures
+from tests.browser.conftest import BRIGHT_PIXEL, BRIGHT_VOXEL, grey, write_pictures
 
 RADII = (1, 1.5, 2, 3, 4.5, 9, 20)
 
 
-def grey(*shape, value=60):
-    return np.full(shape, value, np.uint8)
-
-
 @pytest.fixture
-def page(hearts, serve, open_page):
-    return open_page(serve(hearts))
+def page(hearts_server, open_page):
+    return open_page(hearts_server, "heart001_relaxed")
 
 
 def test_clicks_and_scribbles_undo_and_redo(page):
@@ -133,7 +128,6 @@ def test_the_help_card_opens_and_closes(page):
 def test_an_image_is_finished_and_the_next_unmarked_comes(serve, open_page, tmp_path):
     pictures = {name: grey(64, 80) for name in ("a", "b", "c")}
     page = open_page(serve(write_pictures(tmp_path / "mine", pictures)))
-    close_dialog(page)
     assert page.case == "a"
     page.keys("p")
     page.click(0.5, 0.5)
@@ -150,6 +144,7 @@ def test_an_image_is_finished_and_the_next_unmarked_comes(serve, open_page, tmp_
 
 def test_a_folder_asks_for_its_classes(serve, open_page, tmp_path):
     page = open_page(serve(write_pictures(tmp_path / "mine", {"a": grey(64, 80), "b": grey(40, 40)})))
+    page.tab.reload()
     dialog = page.tab.locator("dialog")
     dialog.wait_for()
     names = dialog.locator("input[type=text]")
@@ -167,63 +162,45 @@ def test_a_folder_asks_for_its_classes(serve, open_page, tmp_path):
     assert dataset.spec.classes[:3] == ("background", "nucleus", "debris")
 
 
-def close_dialog(page):
-    page.tab.locator("dialog").wait_for()
-    page.tab.get_by_text("Later").click()
-
-
-@pytest.mark.parametrize("zooms", [0, 4, 9])
-def test_a_click_on_a_pixel_gives_that_pixel_of_an_image(serve, open_page, tmp_path, zooms):
-    pixels = grey(61, 47, value=0)
-    pixels[23, 31] = 255
-    page = open_page(serve(write_pictures(tmp_path / "mine", {"a": pixels})))
-    close_dialog(page)
-    row, column = click_on_the_bright_pixel(page, zooms)["points"][0]
-    assert abs(row - 23) < 0.25
-    assert abs(column - 31) < 0.25
+@pytest.mark.parametrize("zooms", [0, 3, 7])
+def test_a_click_on_a_pixel_gives_that_pixel_of_an_image(pictures_server, open_page, zooms):
+    page = open_page(pictures_server, "bright")
+    (place,) = click_on_the_bright_pixel(page, zooms)["points"]
+    assert np.abs(np.array(place) - BRIGHT_PIXEL).max() < 0.25
 
 
 @pytest.mark.parametrize("zooms", [0, 5])
-def test_a_click_on_a_voxel_gives_that_voxel(serve, open_page, hearts, zooms):
-    bright = (40, 77, 2)
-    change_first_volume(hearts, bright)
-    page = open_page(serve(hearts))
-    for _ in range(20):
-        page.keys("ArrowDown")
-    for _ in range(bright[2]):
-        page.keys("ArrowUp")
-    point = click_on_the_bright_pixel(page, zooms)["points"][0]
-    assert point[2] == bright[2]
-    assert np.abs(np.array(point[:2]) - bright[:2]).max() < 0.25
+def test_a_click_on_a_voxel_gives_that_voxel(hearts_server, open_page, zooms):
+    page = open_bright_slice(hearts_server, open_page)
+    (place,) = click_on_the_bright_pixel(page, zooms)["points"]
+    assert place[2] == BRIGHT_VOXEL[2]
+    assert np.abs(np.array(place) - BRIGHT_VOXEL).max() < 0.25
 
 
-def test_a_volume_is_shown_as_radiologists_look_at_it(serve, open_page, hearts):
-    """The patient's right on the left, anterior up; canonical axes run to right, anterior, superior."""
-    shape = change_first_volume(hearts, (0, 0, 2))
-    page = open_page(serve(hearts))
-    page.keys(*["ArrowDown"] * 20, "ArrowUp", "ArrowUp", "m")
-    rows, columns = np.nonzero(page.picture().sum(axis=2) > 500)
-    height, width = page.picture().shape[:2]
-    assert len(shape) == 3
-    assert columns.mean() > width / 2  # the first voxel is the leftmost of the patient
-    assert rows.mean() > height / 2  # and the most posterior
+def test_a_volume_is_shown_as_radiologists_look_at_it(hearts_server, open_page):
+    """Canonical axes run to the patient's right, to the front and up; right is shown left, and the front on top."""
+    page = open_bright_slice(hearts_server, open_page)
+    x, y = bright_place(page)
+    height, width = (page.tab.locator("#viewer").bounding_box()[side] for side in ("height", "width"))
+    dataset = Dataset.open(hearts_server.source)
+    shape = dataset.image(dataset.training[-1]).array.shape
+    left, top = page.place(0, 0)
+    scale = height / shape[1]
+    assert abs((x - left - width / 2) / scale - (shape[0] / 2 - BRIGHT_VOXEL[0] - 0.5)) < 0.5
+    assert abs((y - top - height / 2) / scale - (shape[1] / 2 - BRIGHT_VOXEL[1] - 0.5)) < 0.5
 
 
-def change_first_volume(dataset_folder, bright):
-    """Make the first case black but for a voxel."""
-    dataset = Dataset.open(dataset_folder)
-    case = dataset.training[0]
-    image = case.image()
-    array = np.zeros(image.array.shape, image.array.dtype)
-    array[bright] = 1000
-    write_image(case.images[0], array, image.grid)
-    return array.shape
+def open_bright_slice(server, open_page):
+    page = open_page(server, Dataset.open(server.source).training[-1].id)
+    page.keys(*["ArrowDown"] * 20, *["ArrowUp"] * BRIGHT_VOXEL[2])
+    page.tab.wait_for_timeout(400)
+    return page
 
 
 def click_on_the_bright_pixel(page, zooms):
     """Find the only bright pixel on the screen, zoom in on it, click on its middle, and return the stroke."""
     before = page.strokes()
-    page.keys("m", "p", "[", "[")
+    page.keys("p", "[", "[")
     for _ in range(zooms):
         page.tab.mouse.move(*bright_place(page))
         page.tab.mouse.wheel(0, -120) if page.tab.locator("#slices").is_hidden() else zoom_with_control(page)
@@ -241,6 +218,7 @@ def zoom_with_control(page):
 
 
 def bright_place(page):
+    page.tab.get_by_label("Opacity of the marks").fill("0")
     page.tab.mouse.move(*page.place(0.03, 0.1))
     hide = "#zoom, #readout, #letters { visibility: hidden !important }"
     light = page.picture(style=hide).sum(axis=2).astype(float)
@@ -252,9 +230,8 @@ def bright_place(page):
     return box["x"] + middle[0], box["y"] + middle[1]
 
 
-def test_what_is_drawn_covers_what_the_raster_will(serve, open_page, tmp_path):
-    page = open_page(serve(write_pictures(tmp_path / "mine", {"a": grey(40, 40, value=0)})))
-    close_dialog(page)
+def test_what_is_drawn_covers_what_the_raster_will(pictures_server, open_page):
+    page = open_page(pictures_server, "black")
     page.tab.get_by_label("Opacity of the marks").fill("100")
     page.keys("s", "2", "]", "]")
     page.drag((0.45, 0.3), (0.6, 0.45), (0.42, 0.7), steps=5)

@@ -13,7 +13,7 @@ export class ApiError extends Error {
   }
 
   get locked() {
-    return this.status === 401;
+    return this.status === 401 || this.status === 403;
   }
 }
 

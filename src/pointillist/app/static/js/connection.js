@@ -48,6 +48,7 @@ export function connection(state, banner) {
       listen({
         ...handlers,
         problem: (problem) => problem.what ? banner.show("problem", { text: problem.what, todo: problem.todo, close: true }) : banner.clear("problem"),
+        reset: () => again().catch(() => {}),
         open: () => {
           back();
           if (seen) again().catch(() => {});

@@ -3,10 +3,10 @@
 const SILENCE_MS = 25000;
 const FIRST_WAIT_MS = 300;
 const LONGEST_WAIT_MS = 3000;
-const KINDS = ["ops", "case", "job", "problem", "heartbeat"];
+const KINDS = ["ops", "case", "job", "problem", "reset", "heartbeat"];
 
 /**
- * @param {{ops?, case?, job?, problem?, open: () => void, away: () => void}} handlers
+ * @param {{ops?, case?, job?, problem?, reset?, open: () => void, away: () => void}} handlers
  */
 export function listen(handlers) {
   let source;

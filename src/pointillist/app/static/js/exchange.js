@@ -50,11 +50,14 @@ async function ask(state, files, done) {
   });
   try {
     const found = await send(true);
-    const cases = found.cases ?? [];
-    fill(body, cases.length ? cases.map((one) =>
-      h("figure", {}, one.thumbnail ? h("img", { src: one.thumbnail.startsWith("data:") || one.thumbnail.startsWith("/") ? one.thumbnail : `data:image/png;base64,${one.thumbnail}`, alt: `Marks on ${one.id}` }) : null,
-        h("figcaption", {}, `${one.id}: ${one.strokes ?? 0} strokes${one.areas ? `, ${one.areas} areas` : ""}`))) : h("p", {}, "There are no marks in these files."));
-    take.disabled = !cases.length;
+    const counts = [["points", "points"], ["lines", "lines"], ["areas", "areas"], ["label_images", "label images"]]
+      .filter(([key]) => found[key])
+      .map(([key, label]) => `${found[key]} ${label}`);
+    fill(body,
+      h("p", { class: "wide" }, counts.length ? `${counts.join(", ")} on ${found.cases.length} image${found.cases.length === 1 ? "" : "s"}.` : "There are no new marks in these files."),
+      found.notes.map((note) => h("p", { class: "wide quiet" }, note)),
+      found.pictures.map((one) => h("figure", {}, h("img", { src: one.image, alt: `Marks on ${one.case}` }), h("figcaption", {}, one.case))));
+    take.disabled = !counts.length;
   } catch (error) {
     fail(error);
   }

@@ -21,7 +21,8 @@ export class Ink {
   /**
    * @param {HTMLCanvasElement} canvas
    * @param {{affine: () => object, marks: () => object[], size: () => number[], colour: (n: number) => string,
-   *   base: (context, view) => void, ratio: () => number, more: () => void}} source `more`: draw again soon
+   *   base: (context, box, scale) => boolean, ratio: () => number, under: (context, ratio) => void, more: () => void}} source
+   *   `under` draws what lies below the strokes; `more` asks for another frame
    */
   constructor(canvas, source) {
     this.canvas = canvas;
@@ -70,6 +71,7 @@ export class Ink {
     const [shiftX, shiftY] = [Math.round(view.e * ratio), Math.round(view.f * ratio)];
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, canvas.width, canvas.height);
+    this.source.under(context, ratio);
     context.globalAlpha = this.opacity;
     const complete = this.#make(shiftX, shiftY);
     if (this.#old && !complete) this.#drawOld(view, ratio);

@@ -124,6 +124,8 @@ async function start() {
       caseList.renew(news.case, news.revision);
     },
     case: (summary) => {
+      if (summary.notice) banner.show("notice", { text: summary.notice, close: true });
+      if (summary.reload && summary.id === state.get("caseId")) editor.refresh().catch(() => {});
       const cases = state.get("cases");
       const at = cases.findIndex(({ id }) => id === summary.id);
       if (at >= 0) state.set({ cases: cases.with(at, { ...cases[at], ...summary }) });

@@ -5,7 +5,7 @@
 
 import { keep } from "./keep.js";
 
-const BATCH = 400;
+const BATCH = { ops: 400, vertices: 40000 }; // well below what the server takes at once
 const FIRST_WAIT_MS = 300;
 const LONGEST_WAIT_MS = 5000;
 
@@ -71,11 +71,7 @@ export class Outbox {
     if (this.#sending || this.#timer || !this.#queue.length) return;
     this.#sending = true;
     const id = this.#queue[0].case;
-    const batch = [];
-    for (const entry of this.#queue) {
-      if (entry.case !== id || batch.length === BATCH) break;
-      batch.push(entry);
-    }
+    const batch = this.#next(id);
     try {
       await this.post(id, batch.map((entry) => entry.op));
       this.#wait = FIRST_WAIT_MS;
@@ -87,6 +83,19 @@ export class Outbox {
     }
     this.#sending = false;
     this.#send();
+  }
+
+  /** The first operations of a case, as many as fit into a request. */
+  #next(id) {
+    const batch = [];
+    let vertices = 0;
+    for (const entry of this.#queue) {
+      vertices += entry.op.stroke?.points.length ?? 0;
+      const isFull = batch.length === BATCH.ops || (batch.length && vertices > BATCH.vertices);
+      if (entry.case !== id || isFull) break;
+      batch.push(entry);
+    }
+    return batch;
   }
 
   /** One operation that the server will never take must not hold up the others. */

@@ -6,6 +6,8 @@ import { byId, clockText, fill, h, iconButton } from "./dom.js";
 import { settingsForm } from "./settings.js";
 
 const LIVE_MS = 3000;
+const PREFERRED = ["auto", "dmpls", "pce"];
+const STAGES = { preparing: "preparing", predicting: "predicting" };
 const STATES = { running: "running", stopped: "stopped", done: "finished", failed: "failed" };
 
 export class Runs {
@@ -28,7 +30,7 @@ export class Runs {
       const [methods, runs] = await Promise.all([this.#methods ?? api.methods(), api.runs()]);
       if (!this.#methods) this.#buildForm(methods);
       this.state.set({ runs });
-      const predicted = runs.filter((run) => run.predicted ?? run.state === "done").at(-1);
+      const predicted = runs.filter((run) => run.predicted).at(-1);
       if (!this.state.get("overlay").run && predicted) this.show(predicted.id, { shown: false });
       byId("runs").hidden = false;
     } catch (error) {
@@ -44,8 +46,8 @@ export class Runs {
     else if (known < 0) this.state.set({ runs: [...runs, news] });
     else this.state.set({ runs: runs.with(known, { ...runs[known], ...news }) });
     const before = runs[known];
-    const ready = news.predicted ?? news.state === "done";
-    if (ready && !(before?.predicted ?? before?.state === "done")) this.show(news.id, { shown: true });
+    const ready = news.predicted;
+    if (ready && !before?.predicted) this.show(news.id, { shown: true });
     if (this.#open === news.id) this.#watch();
   }
 
@@ -56,14 +58,15 @@ export class Runs {
   }
 
   #buildForm(methods) {
-    const list = Array.isArray(methods) ? methods : methods.methods ?? Object.entries(methods).map(([name, rest]) => ({ name, ...rest }));
-    this.#methods = list;
-    const select = h("select", { name: "method", "aria-label": "Method" }, list.map(({ name, title }) => h("option", { value: name }, name === "auto" ? "auto (chooses for you)" : title ?? name)));
-    select.value = list.some(({ name }) => name === "auto") ? "auto" : list[0]?.name;
+    this.#methods = methods;
+    const names = Object.keys(methods).sort((one, other) => (other === "auto") - (one === "auto"));
+    const select = h("select", { name: "method", "aria-label": "Method" }, names.map((name) => h("option", { value: name }, name === "auto" ? "auto: chooses for you" : name)));
+    select.value = PREFERRED.find((name) => name in methods) ?? names[0];
     const settings = h("div", { class: "settings" });
     const more = h("details", {}, h("summary", {}, "Settings"), settings);
     const adapt = () => {
-      const form = settingsForm(list.find(({ name }) => name === select.value)?.settings);
+      const form = settingsForm(methods[select.value].settings);
+      select.title = methods[select.value].summary ?? "";
       more.hidden = !form;
       fill(settings, form ?? []);
     };
@@ -102,11 +105,11 @@ export class Runs {
 
   #card(run) {
     const overlay = this.state.get("overlay");
-    const ready = run.predicted ?? run.state === "done";
+    const ready = run.predicted;
     const share = run.steps ? Math.min((run.step ?? 0) / run.steps, 1) : 0;
     const bar = h("div", { class: "bar", role: "progressbar", "aria-label": `Progress of ${run.id}`, "aria-valuenow": Math.round(share * 100) }, h("div"));
     bar.firstChild.style.width = `${share * 100}%`;
-    const left = run.state === "running" && run.seconds_left !== null && run.seconds_left !== undefined ? `${clockText(run.seconds_left)} left` : STATES[run.state] ?? run.state;
+    const left = Number.isFinite(run.seconds_left) ? `${clockText(run.seconds_left)} left` : STAGES[run.stage] ?? STATES[run.state] ?? run.state;
     const isOpen = this.#open === run.id;
     const chip = (label, click, rest = {}) => h("button", { type: "button", class: "chip", onclick: click, "data-focus": `${label} ${run.id}`, ...rest }, label);
     return h("div", { class: `run ${run.state}` },
@@ -117,7 +120,7 @@ export class Runs {
         run.state === "stopped" ? iconButton("play", `Resume ${run.id}`, null, () => this.#act(() => api.resumeRun(run.id))) : null,
         run.state !== "running" ? iconButton("trash", `Delete ${run.id}`, null, () => this.#delete(run.id)) : null),
       run.state === "running" || run.state === "stopped" ? bar : null,
-      run.error ? h("p", { class: "problem" }, typeof run.error === "string" ? run.error : run.error.what) : null,
+      run.error ? h("p", { class: "problem" }, run.error) : null,
       isOpen ? this.#charts(run) : null,
       ready ? h("div", { class: "chips" },
         chip("Show", () => this.show(run.id, { shown: !(overlay.run === run.id && overlay.shown) }), { "aria-pressed": overlay.run === run.id && overlay.shown }),

@@ -2,23 +2,23 @@
 
 import { h } from "./dom.js";
 
-/** @param {object | object[] | undefined} settings @returns {HTMLElement[] | null} */
+/** @param {Record<string, object> | undefined} settings by name @returns {HTMLElement[] | null} */
 export function settingsForm(settings) {
-  const list = Array.isArray(settings) ? settings : Object.entries(settings ?? {}).map(([name, rest]) => ({ name, ...rest }));
+  const list = Object.values(settings ?? {});
   if (!list.length) return null;
-  return list.map((setting) => h("label", { class: "setting", title: setting.text ?? setting.description }, h("span", {}, setting.name), field(setting)));
+  return list.map((setting) => h("label", { class: "setting", title: setting.text }, h("span", {}, setting.name), field(setting)));
 }
 
-function field({ name, default: preset, type, choices, bounds, lo, hi, minimum, maximum }) {
+function field({ name, default: preset, kind, choices, low, high }) {
   const common = { dataset: { setting: name, default: String(preset ?? "") }, "aria-label": name };
-  if (choices) {
+  if (choices?.length) {
     const select = h("select", common, choices.map((choice) => h("option", { value: choice }, String(choice))));
     select.value = preset;
     return select;
   }
   if (typeof preset === "boolean") return h("input", { ...common, type: "checkbox", checked: preset });
-  if (typeof preset === "number" || type === "int" || type === "float") {
-    return h("input", { ...common, type: "number", step: "any", value: preset ?? "", min: lo ?? minimum ?? bounds?.[0], max: hi ?? maximum ?? bounds?.[1] });
+  if (kind === "int" || kind === "float") {
+    return h("input", { ...common, type: "number", step: kind === "int" ? 1 : "any", value: preset ?? "", min: low, max: high });
   }
   return h("input", { ...common, type: "text", value: preset ?? "" });
 }

@@ -9,6 +9,7 @@ import { classesOf } from "./palette.js";
 import { lettersOf } from "./plane.js";
 import { Tools } from "./tools.js";
 import { Viewer } from "./viewer.js";
+import { filterOf } from "./window.js";
 
 const AHEAD = 3; // slices fetched before they are asked for
 
@@ -27,6 +28,7 @@ export class Stage {
       marks: () => this.editor.marks?.in(state.get("slice")) ?? [],
       size: () => this.editor.marks.size,
       base: (context, box, scale) => this.base.draw(context, box, scale),
+      under: (context, scale) => this.viewer.drawStandIn(context, scale),
       more: () => this.viewer.redraw(),
       colour,
       ratio,
@@ -117,11 +119,12 @@ export class Stage {
     const key = [id, slice, window?.lo, window?.hi, state.get("channel")].join(" ");
     performance.mark("slice asked");
     if (keepView === false) this.#showInk();
-    const shown = viewer.show(plane, key, this.#imageUrl(slice), { keepView });
+    const shown = viewer.show(plane, key, this.#imageUrl(slice), { keepView, filter: filterOf(state.get("meta"), window) });
+    const wasReady = Boolean(viewer.standIn);
     if (keepView) this.#showInk();
     this.#showOverlay();
     if (!(await shown)) return;
-    performance.mark("slice shown");
+    if (!wasReady) performance.mark("slice shown");
     this.#fetchAhead(slice, step);
   }
 
@@ -169,6 +172,7 @@ export class Stage {
 
   #draw() {
     if (!this.editor.marks) return;
+    if (this.viewer.standIn) performance.mark("slice shown");
     if (this.ink.draw()) this.tools.settle();
     this.front.draw();
     this.#readZoom();

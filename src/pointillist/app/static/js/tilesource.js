@@ -5,8 +5,11 @@ import { TILE, lastLevel } from "./plane.js";
 const { Point, Rect, TileSource } = window.OpenSeadragon;
 
 export class PlaneSource extends TileSource {
-  /** @param {object} plane of plane.js @param {(level, x, y) => string} url level 0 = full size @param {object} cache */
-  constructor(plane, url, cache) {
+  /**
+   * @param {object} plane of plane.js @param {(level, x, y) => string} url level 0 = full size @param {object} cache
+   * @param {string} filter for the contrast of colour images, "none" where the server has windowed
+   */
+  constructor(plane, url, cache, filter = "none") {
     const levels = lastLevel(plane);
     super({
       width: plane.width,
@@ -16,11 +19,15 @@ export class PlaneSource extends TileSource {
       maxLevel: levels,
       ready: true,
     });
-    Object.assign(this, { plane, url, cache, levels });
+    Object.assign(this, { plane, url, cache, levels, filter });
   }
 
   getTileUrl(level, x, y) {
     return this.url(this.levels - level, x, y);
+  }
+
+  getTileHashKey(level, x, y, url) {
+    return `${url} ${this.filter}`;
   }
 
   hasTransparency() {
@@ -59,11 +66,11 @@ export class PlaneSource extends TileSource {
     const url = job.src;
     const ready = this.cache.ready(url);
     if (ready) {
-      job.finish(asContext(ready), null, "context2d");
+      job.finish(asContext(ready, this.filter), null, "context2d");
       return;
     }
     this.cache.load(url).then(
-      (bitmap) => job.finish(asContext(bitmap), null, "context2d"),
+      (bitmap) => job.finish(asContext(bitmap, this.filter), null, "context2d"),
       (error) => job.fail(error.message, null),
     );
   }
@@ -79,10 +86,11 @@ export class PlaneSource extends TileSource {
 }
 
 /** OpenSeadragon empties what it is given, so it gets a copy. */
-function asContext(bitmap) {
+function asContext(bitmap, filter) {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
   const context = canvas.getContext("2d");
+  if (filter !== "none") context.filter = filter;
   context.drawImage(bitmap, 0, 0);
   return context;
 }

@@ -2,6 +2,7 @@
 
 import { Coverage, coverSegment } from "./raster.js";
 
+const MOST_VERTICES = 5000; // a stroke that becomes longer is cut into two
 const SHORTEST_STEP = 0.35; // image pixels between two vertices of a scribble
 export const TOOLS = [
   { name: "point", key: "P", label: "Point", hint: "Click on what belongs to the class." },
@@ -60,7 +61,10 @@ export class Tools {
       return;
     }
     if (!this.live || this.live.ended) return;
-    for (const place of places) this.#extend(place);
+    for (const place of places) {
+      if (this.live.points.length >= MOST_VERTICES) this.#cut();
+      this.#extend(place);
+    }
     this.viewer.redraw();
   }
 
@@ -98,6 +102,12 @@ export class Tools {
       this.#cover(last, point, size);
     }
     this.viewer.redraw();
+  }
+
+  #cut() {
+    const { live } = this;
+    this.editor.draw([{ class: live.class, points: live.points, width: live.width }]);
+    this.live = { ...live, points: [live.points.at(-1)] };
   }
 
   #cover(from, to, size) {

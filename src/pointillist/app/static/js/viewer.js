@@ -3,6 +3,7 @@
  * a flicker. Pixel centres are whole numbers; OpenSeadragon counts from the corner of the first pixel, half a pixel before.
  */
 
+import { lastLevel } from "./plane.js";
 import { TileCache } from "./tilecache.js";
 import { PlaneSource } from "./tilesource.js";
 
@@ -12,8 +13,10 @@ const CRISP_ABOVE = 8; // screen pixels per image pixel from which pixels are sh
 export class Viewer {
   cache = new TileCache();
   plane = null;
+  standIn = null;
   #layers = new Map(); // name → {item, pending, key, opacity}
   #frame = null;
+  #whole = true; // the whole image is in view and stays so when the window changes
 
   /** @param {HTMLElement} element @param {() => void} drawn called in every frame that draws */
   constructor(element, drawn) {
@@ -41,20 +44,48 @@ export class Viewer {
       maxImageCacheCount: 300,
     });
     this.osd.addHandler("update-viewport", () => this.#afterDraw());
-    this.osd.addHandler("resize", () => this.redraw());
+    this.osd.addHandler("resize", () => (this.#whole ? this.home() : this.redraw()));
   }
 
   /** Show a plane; `keepView` when it has the same shape as the one before. */
-  show(plane, key, url, { keepView }) {
+  show(plane, key, url, { keepView, filter }) {
     const turned = plane.turned;
     const isNew = !keepView || !this.plane;
     this.plane = plane;
     if (isNew) {
       this.#clear();
+      this.#whole = true;
       this.osd.viewport.setRotation(turned ? 270 : 0, true);
       this.osd.viewport.setFlip(turned);
     }
-    return this.#put("image", key, url, 1, isNew);
+    const shown = this.#put("image", key, url, 1, isNew, filter);
+    const ready = !isNew && lastLevel(plane) === 0 && !this.#layers.get("overlay")?.item && this.cache.ready(url(0, 0, 0));
+    if (ready) this.#standIn(ready, shown);
+    return shown;
+  }
+
+  /** The plane that OpenSeadragon is about to show, drawn in the very next frame: it needs some frames to get there. */
+  drawStandIn(context, ratio) {
+    if (!this.standIn) return;
+    const { a, b, c, d, e, f } = this.affine();
+    context.setTransform(a * ratio, b * ratio, c * ratio, d * ratio, e * ratio, f * ratio);
+    context.imageSmoothingEnabled = this.#isSmooth();
+    context.drawImage(this.standIn, 0, 0, this.plane.width, this.plane.height);
+    context.setTransform(1, 0, 0, 1, 0, 0);
+  }
+
+  #standIn(bitmap, until) {
+    this.standIn = bitmap;
+    until.then(() => {
+      if (this.standIn === bitmap) this.standIn = null;
+      this.redraw();
+    });
+    this.redraw();
+  }
+
+  #isSmooth() {
+    const scale = this.scale();
+    return scale < CRISP_ABOVE && (scale < 1 || lastLevel(this.plane) === 0);
   }
 
   /** Put a layer over the image, or take it away with `url` null. */
@@ -115,6 +146,7 @@ export class Viewer {
   }
 
   panBy(dx, dy) {
+    this.#whole = false;
     const { a, b, c, d } = this.affine();
     const determinant = a * d - b * c;
     const x = (d * dx - c * dy) / determinant;
@@ -125,6 +157,7 @@ export class Viewer {
   }
 
   zoomBy(factor, clientX, clientY, immediately = false) {
+    this.#whole = false;
     const { width, aspect } = this.plane;
     const box = this.element.getBoundingClientRect();
     const centre = this.toImage(clientX ?? box.left + box.width / 2, clientY ?? box.top + box.height / 2);
@@ -134,6 +167,7 @@ export class Viewer {
   }
 
   home() {
+    this.#whole = true;
     this.osd.viewport.goHome(true);
     this.redraw();
   }
@@ -157,12 +191,12 @@ export class Viewer {
 
   #afterDraw() {
     if (!this.plane || !this.osd.world.getItemCount()) return;
-    this.osd.drawer.setImageSmoothingEnabled(this.scale() < CRISP_ABOVE && (this.scale() < 1 || this.plane.width <= 512));
+    this.osd.drawer.setImageSmoothingEnabled(this.#isSmooth());
     this.drawn();
   }
 
   /** Load a plane behind the one that is there, and take its place when all of it is in. */
-  #put(name, key, url, opacity, fit) {
+  #put(name, key, url, opacity, fit, filter) {
     const layer = this.#layers.get(name) ?? { item: null, pending: null, key: null };
     this.#layers.set(name, layer);
     layer.opacity = opacity;
@@ -182,7 +216,7 @@ export class Viewer {
         resolve(false);
       };
       this.osd.addTiledImage({
-        tileSource: new PlaneSource(this.plane, url, this.cache),
+        tileSource: new PlaneSource(this.plane, url, this.cache, filter),
         index: this.#indexOf(name),
         opacity: layer.opacity,
         preload: true,

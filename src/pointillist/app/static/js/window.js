@@ -9,6 +9,8 @@ const CT = [
   ["Brain", 40, 80],
 ];
 
+const COLOUR = { lo: 0, hi: 255, min: 0, max: 255 };
+
 export class Contrast {
   #start = null;
 
@@ -19,7 +21,7 @@ export class Contrast {
   /** What a case opens with; a window that the user has set stays for images with the same values. */
   open(meta) {
     const known = this.state.get("window");
-    const { lo, hi, min, max } = meta.window ?? { lo: 0, hi: 255, min: 0, max: 255 };
+    const { lo, hi, min, max } = meta.colour || !meta.window ? COLOUR : meta.window;
     const stays = known?.chosen && known.min === min && known.max === max;
     this.state.set({ window: stays ? known : { lo, hi, min, max, auto: { lo, hi }, chosen: false } });
   }
@@ -72,7 +74,7 @@ export function contrastPanel(state, contrast) {
   fill(element, black.row, white.row, h("div", { class: "chips" }, chip("Auto", () => contrast.auto()), chip("Full range", full), tissues));
   state.on(["window", "meta"], () => {
     const window = state.get("window");
-    element.hidden = !window || Boolean(state.get("meta")?.colour);
+    element.hidden = !window;
     if (element.hidden) return;
     for (const chip of tissues) chip.hidden = !(window.min <= -500 && window.max >= 300);
     for (const [{ input, output }, value] of [[black, window.lo], [white, window.hi]]) {
@@ -80,6 +82,14 @@ export function contrastPanel(state, contrast) {
       output.textContent = format(value);
     }
   });
+}
+
+/** The window as a filter of the browser for images in colour, which the server leaves as they are. */
+export function filterOf(meta, { lo, hi }) {
+  if (!meta.colour || (lo === 0 && hi === 255)) return "none";
+  const range = (hi - lo) / 255;
+  const contrast = 1 + (2 * lo) / (hi - lo);
+  return `brightness(${1 / (range * contrast)}) contrast(${contrast})`;
 }
 
 const stepOf = ({ min, max }) => (max - min > 20 ? 1 : (max - min) / 200);
