@@ -162,4 +162,4 @@ def halved(array: AnyArray, *, labels: bool) -> AnyArray:
     if array.dtype.kind == "f":
         return np.asarray((corners[0] + corners[1] + corners[2] + corners[3]) / 4, dtype=array.dtype)
     wide = np.int64 if array.dtype.itemsize >= 4 else np.int32
-    return np.asarray(sum(corner.astype(wide) for corner in corners) // 4, dtype=array.dtype)
+    return np.asarray((sum(corner.astype(wide) for corner in corners) + 2) // 4, dtype=array.dtype)

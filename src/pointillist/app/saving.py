@@ -77,7 +77,7 @@ def adopt(dataset: Dataset, *, case: str) -> dict[str, Any]:
         if not _is_foreign(marks, log, saved):
             return {"archived": None}
         state, later = split_log(log, saved.revision)
-        start = state.adopt(() if marks is None else marks.strokes)
+        start = state.adopt(() if marks is None else marks.strokes, read_log(log))
         archive = _archive(log)
         new_log(log, start, later)
         write_json(saved_path(dataset.root, case), asdict(Saved(start.revision)))

@@ -100,12 +100,17 @@ class CaseState:
         named = zip(_numbers(()), strokes, strict=False)
         return cls(strokes={name: kept_stroke(name, stroke) for name, stroke in named})
 
-    def adopt(self, strokes: Iterable[Stroke]) -> CaseState:
-        """A state with other strokes, as another program left them; those that stayed the same keep their ids."""
+    def adopt(self, strokes: Iterable[Stroke], names: CaseState) -> CaseState:
+        """A state with other strokes, as another program left them.
+
+        Args:
+            strokes: in drawing order.
+            names: a state whose strokes keep their ids, where they are among these.
+        """
         known: dict[tuple[int, float, bytes], list[str]] = {}
-        for name, kept in self.strokes.items():
+        for name, kept in names.strokes.items():
             known.setdefault(stroke_key(as_stroke(json.loads(kept.data))), []).append(name)
-        fresh = _numbers(self.strokes)
+        fresh = _numbers(names.strokes)
         new: dict[str, Kept] = {}
         for stroke in strokes:
             same = known.get(stroke_key(stroke))
