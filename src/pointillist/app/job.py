@@ -7,6 +7,7 @@ goes through the command line. Run: python -m pointillist.app.job RUN
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from pointillist.app.suggesting import write_suggestions
 from pointillist.data.dataset import Dataset
 from pointillist.data.writers import write_json
 from pointillist.errors import PointillistError
+
+_NICE = 5
 
 
 class Job:
@@ -86,6 +89,8 @@ def main(run: Path) -> None:
     lock = take(run / LOCK)
     if lock is None:
         return
+    if hasattr(os, "nice"):
+        os.nice(_NICE)  # whoever draws goes first
     job = Job(run, lock)
     signal.signal(signal.SIGTERM, job.stop)
     signal.signal(signal.SIGINT, job.stop)
