@@ -27,6 +27,10 @@ from tests.conftest import png
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 TOKEN = "a-token-for-tests-only"
+HIDE = """() => {
+    document.querySelectorAll("#zoom, #readout, #letters").forEach(e => e.style.visibility = "hidden");
+    document.getElementById("viewer").style.outline = "none";
+}"""
 
 
 def pytest_collection_modifyitems(items):
@@ -67,7 +71,7 @@ class Server:
         command += ["--port", self.port, "--token", self.token]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen([str(part) for part in command], env=environment, stdout=subprocess.DEVNULL)
-        for _ in range(300):
+        for _ in range(1200):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return self
@@ -81,7 +85,7 @@ class Server:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=60)
 
 
 def free_port() -> int:
@@ -103,12 +107,12 @@ def servers() -> Iterator[Any]:
     servers = []
 
     def start(source: Path, **options: Any) -> Server:
-        servers.append(Server(source, free_port(), **options).start())
-        return servers[-1]
+        servers.append(Server(source, free_port(), **options))
+        return servers[-1].start()
 
     yield start
     for server in servers:
-        if server.process.poll() is None:
+        if server.process and server.process.poll() is None:
             server.stop()
 
 
@@ -131,7 +135,7 @@ class Page:
         self.tab.wait_for_selector("html[data-ready]", state="attached")
         self.until("performance.getEntriesByName('slice shown').length > 0")
         if self.tab.locator("dialog").count():  # a folder that has just become a dataset asks for its classes
-            self.tab.get_by_text("Later").click()
+            self.tab.get_by_role("button", name="Later").click()
         return self
 
     def until(self, condition: str, seconds: float = 20) -> None:
@@ -182,10 +186,12 @@ class Page:
         known = {stroke["id"] for stroke in before}
         return [stroke for stroke in self.strokes() if stroke["id"] not in known]
 
-    def picture(self, **options: Any) -> np.ndarray:
-        """The viewer as it looks, ``(h, w, 3)``, one value a CSS pixel."""
+    def picture(self) -> np.ndarray:
+        """The image and its marks as they look, without buttons and brush, ``(h, w, 3)``, one value a CSS pixel."""
+        self.tab.mouse.move(640, 10)
+        self.tab.evaluate(HIDE)
         self.tab.wait_for_timeout(300)
-        data = self.tab.locator("#viewer").screenshot(**options)
+        data = self.tab.locator("#viewer").screenshot()
         return np.asarray(Image.open(BytesIO(data)).convert("RGB")).astype(int)
 
 

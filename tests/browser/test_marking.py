@@ -40,7 +40,7 @@ def test_undo_survives_a_reload_and_leaves_older_marks_alone(page):
     page.keys("p")
     page.click(0.4, 0.5)
     page.saved()
-    page.open()
+    page.open(page.case)
     page.keys("z", "z", "z")
     assert page.strokes() == before
 
@@ -219,9 +219,7 @@ def zoom_with_control(page):
 
 def bright_place(page):
     page.tab.get_by_label("Opacity of the marks").fill("0")
-    page.tab.mouse.move(*page.place(0.03, 0.1))
-    hide = "#zoom, #readout, #letters { visibility: hidden !important }"
-    light = page.picture(style=hide).sum(axis=2).astype(float)
+    light = page.picture().sum(axis=2).astype(float)
     light[light < 250] = 0
     box = page.tab.locator("#viewer").bounding_box()
     assert light.any(), "the bright pixel is not in sight"
@@ -235,10 +233,9 @@ def test_what_is_drawn_covers_what_the_raster_will(pictures_server, open_page):
     page.tab.get_by_label("Opacity of the marks").fill("100")
     page.keys("s", "2", "]", "]")
     page.drag((0.45, 0.3), (0.6, 0.45), (0.42, 0.7), steps=5)
-    page.tab.mouse.move(*page.place(0.02, 0.1))
     (stroke,) = page.strokes()
     raster = rasterise([Stroke(1, np.array(stroke["points"]), stroke["width_px"])], (40, 40))
-    picture = page.picture(style="#zoom, #readout { visibility: hidden }")
+    picture = page.picture()
     scale = min(picture.shape[0], picture.shape[1]) / 40
     left, top = (picture.shape[1] - 40 * scale) / 2, (picture.shape[0] - 40 * scale) / 2
     start = np.round(stroke["points"][0])

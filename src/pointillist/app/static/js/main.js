@@ -48,7 +48,7 @@ async function start() {
   const link = connection(state, banner);
   const outbox = new Outbox(dataset.id ?? dataset.name, api.ops, link.report);
   const editor = new Editor(state, outbox, (slices) => stage.inkChanged(slices));
-  const contrast = new Contrast(state);
+  const contrast = new Contrast(state, () => stage.overview());
   const stage = new Stage(state, editor, contrast);
   const { viewer, tools, front } = stage;
   const clock = startClock(state, (seconds) => editor.spend(seconds));

@@ -6,7 +6,7 @@ import { byId, say } from "./dom.js";
 import { Front } from "./front.js";
 import { Ink } from "./ink.js";
 import { classesOf } from "./palette.js";
-import { lettersOf } from "./plane.js";
+import { lastLevel, lettersOf } from "./plane.js";
 import { Tools } from "./tools.js";
 import { Viewer } from "./viewer.js";
 import { filterOf } from "./window.js";
@@ -92,6 +92,12 @@ export class Stage {
     if (before?.row === whole?.row && before?.column === whole?.column) return;
     this.state.set({ hover: whole });
     byId("readout").textContent = whole ? `row ${whole.row} · column ${whole.column}` : "";
+  }
+
+  /** The coarsest tile of the image, if it is here. */
+  overview() {
+    const { state } = this;
+    return this.viewer.cache.ready(this.#imageUrl(state.get("slice"))(lastLevel(state.get("plane")), 0, 0));
   }
 
   nothing(text) {

@@ -14,8 +14,9 @@ const COLOUR = { lo: 0, hi: 255, min: 0, max: 255 };
 export class Contrast {
   #start = null;
 
-  constructor(state) {
-    this.state = state;
+  /** @param {object} state @param {() => ImageBitmap | null} look the coarsest tile of the open image */
+  constructor(state, look) {
+    Object.assign(this, { state, look });
   }
 
   /** What a case opens with; a window that the user has set stays for images with the same values. */
@@ -34,7 +35,9 @@ export class Contrast {
 
   auto() {
     const window = this.state.get("window");
-    this.state.set({ window: { ...window, ...window.auto, chosen: false } });
+    const bitmap = this.state.get("meta")?.colour ? this.look() : null;
+    const auto = bitmap ? brightest(bitmap) : window.auto;
+    this.state.set({ window: { ...window, ...auto, chosen: false } });
   }
 
   begin(place) {
@@ -53,6 +56,16 @@ export class Contrast {
   end() {
     this.#start = null;
   }
+}
+
+/** A window up to the brightest of a colour image; a picture as bright as tissue stays as it is. */
+function brightest(bitmap) {
+  const canvas = new OffscreenCanvas(64, 64);
+  const context = canvas.getContext("2d");
+  context.drawImage(bitmap, 0, 0, 64, 64);
+  const { data } = context.getImageData(0, 0, 64, 64);
+  const values = data.filter((_, i) => i % 4 !== 3).sort();
+  return { lo: 0, hi: Math.max(Math.min(Math.round(values[Math.floor(values.length * 0.998)] * 1.1), 255), 8) };
 }
 
 /** As many digits as the range is worth. */
