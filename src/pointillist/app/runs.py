@@ -134,7 +134,7 @@ def _append(curve: list[tuple[int, float]], step: int, value: float) -> None:
     """Add a point; every other one goes when there are too many to draw."""
     curve.append((step, round(value, 5)))
     if len(curve) > _MOST_POINTS:
-        curve[:-1] = curve[:-1][::2]
+        curve[:] = curve[::2]  # an odd number: both ends stay
 
 
 def _json(path: Path) -> dict[str, Any]:
