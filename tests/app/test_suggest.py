@@ -1,6 +1,8 @@
 """Suggestions as the page gets them: ranked, without what was clicked since."""
 
 import os
+import time
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -64,17 +66,22 @@ def test_cases_are_ranked_and_places_are_pixels(client, root):
     assert second not in found["places"]
 
 
-def test_a_place_that_was_clicked_goes_and_its_case_sinks(client, root):
+def test_a_place_that_was_clicked_goes_and_its_case_sinks(client, root, tmp_path):
     case = Dataset.open(root).training[0].id
     before = client.get("/api/suggestions", run="one")
     place = before["places"][case][0]
+    now = datetime.now(UTC).isoformat()
     stroke = {"id": "s1", "class": 1, "points": [[place["row"], place["col"], place["slice"]]], "width_px": 1}
-    op = {"op": "draw", "id": "o1", "stroke": stroke | {"time": None, "author": None}}
+    op = {"op": "draw", "id": "o1", "stroke": stroke | {"time": now, "author": None}}
     status, answer = client.ask("POST", f"/api/cases/{case}/ops", {"ops": [op]})
     assert status == 200, answer
     after = client.get("/api/suggestions", run="one")
     assert after["places"][case] == before["places"][case][1:]
     assert after["cases"][0]["score"] < before["cases"][0]["score"]
+    path = tmp_path / "runs" / "one" / "predictions" / SUGGESTIONS
+    os.utime(path, (time.time() + 60,) * 2)  # as if they were made after the stroke
+    assert place in client.get("/api/suggestions", run="one")["places"][case]
+    client.ask("POST", f"/api/cases/{case}/ops", {"ops": [{"op": "remove", "id": "o2", "ids": ["s1"]}]})
 
 
 def test_two_runs_that_differ_everywhere_make_every_case_worth_a_click(client, root, tmp_path):
@@ -104,6 +111,5 @@ def test_only_strokes_of_the_same_slice_and_near_count():
         {"row": 50, "col": 10, "slice": 0},
     ]
     assert unclicked(places, [[[11, 12, 0]]], (100, 100, 5)) == places[1:]
-    assert unclicked(places, [], (100, 100, 5)) == places
     flat = [{"row": 10, "col": 10, "slice": None}, {"row": 10, "col": 16, "slice": None}]
     assert unclicked(flat, [[[9, 10], [50, 50]]], (100, 100)) == flat[1:]

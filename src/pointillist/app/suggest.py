@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from starlette.routing import Route
 from pointillist.app.answers import Refused, answer
 from pointillist.app.context import Context, context_of
 from pointillist.app.jobs import Jobs, jobs_of
+from pointillist.app.places import log_path
 from pointillist.app.runs import SUGGESTIONS, Run
 from pointillist.app.workers import SOMETIME
 from pointillist.errors import InputError
@@ -32,13 +34,13 @@ async def suggest(request: Request) -> Response:
     path = await _listed(context, jobs, run, request.query_params.get("other"))
     content = json.loads(path.read_bytes())
     places, scores = content["places"], {one["id"]: one["score"] for one in content["cases"]}
-    for case in context.store.cases:
-        state = context.store.loaded_state(case.id)
-        if state is not None and case.id in places:
-            shape = context.summary(case.id)["shape"] or ()
-            left = unclicked(places[case.id], [json.loads(kept.data)["points"] for kept in state.active], shape)
-            lost = len(places[case.id]) - len(left)
-            scores[case.id] *= len(left) / (len(left) + lost) if lost else 1
+    made = path.stat().st_mtime
+    for case in [case for case in context.store.cases if case.id in places]:
+        strokes = await _drawn_since(context, case.id, made)
+        shape = context.summary(case.id)["shape"]
+        if strokes and shape:
+            left = unclicked(places[case.id], strokes, tuple(shape))
+            scores[case.id] *= len(left) / len(places[case.id])
             places[case.id] = left
     ranked = sorted(scores, key=lambda name: -scores[name])
     cases = [{"id": name, "score": round(scores[name], 4)} for name in ranked]
@@ -55,8 +57,6 @@ def unclicked(
         strokes: their vertices.
         shape: of the case's image.
     """
-    if not strokes or not shape:
-        return places
     vertices = np.array([vertex for points in strokes for vertex in points])
     near = _CLICKED * float(np.sqrt(np.prod(sorted(shape)[-2:])))
     left = []
@@ -67,6 +67,24 @@ def unclicked(
         if away.min() >= near:
             left.append(place)
     return left
+
+
+async def _drawn_since(context: Context, case: str, moment: float) -> list[list[list[float]]]:
+    """Vertices of the strokes that were drawn on a case after a moment."""
+    log = log_path(context.dataset.root, case)
+    if not log.exists() or log.stat().st_mtime <= moment:
+        return []
+    strokes = [json.loads(kept.data) for kept in (await context.store.state(case)).active]
+    return [stroke["points"] for stroke in strokes if _seconds(stroke.get("time")) > moment]
+
+
+def _seconds(time: str | None) -> float:
+    """A stroke's time in seconds since 1970; 0 where it has none."""
+    try:
+        moment = datetime.fromisoformat(time or "")
+    except ValueError:
+        return 0.0
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 async def _listed(context: Context, jobs: Jobs, run: Run, other: str | None) -> Path:
