@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -150,7 +151,7 @@ def test_a_worker_ends_with_its_server(tmp_path):
     assert children
     server.end(signal.SIGKILL)
     end = time.monotonic() + 60
-    while any(os.path.exists(f"/proc/{child}") for child in children):
+    while any(Path(f"/proc/{child}").exists() for child in children):
         assert time.monotonic() < end
         time.sleep(0.1)
 

@@ -132,7 +132,6 @@ def test_no_path_leads_out(client, path):
     [
         ({}, b"\x00" * (MOST_BODY_BYTES + 1), 413),
         ({"Content-Length": "99999999999"}, b"", 413),
-        ({"Content-Length": "99999999999999999999999999999999"}, b"", 413),
         ({}, b"not json", 422),
         ({}, b"", 422),
         ({}, b"[" * 200_000, 422),

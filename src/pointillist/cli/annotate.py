@@ -66,12 +66,11 @@ def annotate(
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     _check_address(host, token)
     folder, said = dataset_of(source, dataset)
-    listening = _listen(host, port)
-    number = listening.getsockname()[1]
-    door = Door(number, token or secrets.token_urlsafe(24), _LOOPBACK if host in _LOOPBACK else (host,))
     root = folder.resolve()
-    with only_server(root):
+    with only_server(root), _listen(host, port) as listening:
         finish(root)
+        number = listening.getsockname()[1]
+        door = Door(number, token or secrets.token_urlsafe(24), _LOOPBACK if host in _LOOPBACK else (host,))
         context = Context(
             _for_marks(Dataset.open(root)),
             door,
