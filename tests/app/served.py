@@ -41,6 +41,27 @@ class Client:
         assert status == 200, content
         return content
 
+    @contextmanager
+    def events(self, kind):
+        """What pages are told from now on, of one kind."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+        connection.request("GET", "/api/events", headers={"Authorization": f"Bearer {TOKEN}"})
+        answer = connection.getresponse()
+        assert b"id:" in answer.readline()
+
+        def told():
+            wanted = False
+            for line in iter(answer.readline, b""):
+                if line.startswith(b"event: "):
+                    wanted = line.strip() == f"event: {kind}".encode()
+                elif wanted and line.startswith(b"data: "):
+                    yield json.loads(line[6:])
+
+        try:
+            yield told()
+        finally:
+            connection.close()
+
     def until(self, path, holds, seconds=120):
         """Ask again until something holds."""
         end = time.monotonic() + seconds

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 
 import pytest
 
@@ -128,10 +127,13 @@ def test_a_run_of_the_command_line_is_listed_with_its_curves(client):
 
 def test_pages_are_told_what_changes(client, tmp_path):
     client.get("/api/runs")
-    lock = take(tmp_path / "runs" / "mine" / LOCK)
-    time.sleep(1.5)
-    assert client.get("/api/runs")[0]["state"] == "running"
-    os.close(lock)
+    with client.events("job") as jobs:
+        lock = take(tmp_path / "runs" / "mine" / LOCK)
+        assert next(job for job in jobs if job["state"] == "running")["id"] == "mine"
+        os.close(lock)
+        assert next(jobs)["state"] == "done"
+        client.ask("DELETE", "/api/runs/mine")
+        assert next(jobs) == {"id": "mine", "deleted": True}
 
 
 def test_training_from_a_run_without_a_model_is_refused(client, tmp_path):
