@@ -185,7 +185,7 @@ def test_a_volume_is_shown_as_radiologists_look_at_it(hearts_server, open_page):
     dataset = Dataset.open(hearts_server.source)
     shape = dataset.image(dataset.training[-1]).array.shape
     left, top = page.place(0, 0)
-    scale = height / shape[1]
+    scale = min(width / shape[0], height / shape[1])
     assert abs((x - left - width / 2) / scale - (shape[0] / 2 - BRIGHT_VOXEL[0] - 0.5)) < 0.5
     assert abs((y - top - height / 2) / scale - (shape[1] / 2 - BRIGHT_VOXEL[1] - 0.5)) < 0.5
 

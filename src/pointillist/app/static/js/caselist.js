@@ -56,10 +56,15 @@ export class CaseList {
 
   #ranked() {
     const cases = this.state.get("cases") ?? [];
-    const ranks = this.state.get("suggestions")?.cases;
-    if (!ranks || this.state.get("filter") !== "suggested") return cases;
+    const ranks = this.#ranks();
+    if (!ranks) return cases;
     const known = new Map(cases.map((one) => [one.id, one]));
-    return ranks.map(({ id }) => known.get(id)).filter(Boolean);
+    return ranks.cases.map(({ id }) => known.get(id)).filter(Boolean);
+  }
+
+  /** The suggestions, where the list shows them. */
+  #ranks() {
+    return this.state.get("filter") === "suggested" ? this.state.get("suggestions") : null;
   }
 
   #choose() {
@@ -96,7 +101,7 @@ export class CaseList {
       wanted.add(one.id);
       const known = this.#rows.get(one.id);
       const row = known ?? this.#newRow(one);
-      if (row.one !== one || row.at !== i) this.#updateRow(row, one, i);
+      if (row.one !== one || row.at !== i || row.ranks !== this.#ranks()) this.#updateRow(row, one, i);
       if (!known) this.inner.append(row);
     }
     for (const [id, row] of this.#rows) {
@@ -117,14 +122,14 @@ export class CaseList {
   }
 
   #updateRow(row, one, i) {
-    Object.assign(row, { one, at: i });
+    const ranks = this.#ranks();
+    Object.assign(row, { one, at: i, ranks });
     row.style.transform = `translateY(${i * ROW}px)`;
     row.setAttribute("aria-setsize", this.#shown.length);
     row.setAttribute("aria-posinset", i + 1);
     row.querySelector(".name").textContent = one.id;
     row.querySelector(".name").title = one.id;
-    const score = this.state.get("suggestions")?.scores?.get(one.id);
-    row.querySelector(".about").textContent = aboutOf(one, this.state.get("filter") === "suggested" ? score : undefined);
+    row.querySelector(".about").textContent = aboutOf(one, ranks?.scores.get(one.id));
     fill(row.querySelector(".state"), one.done ? icon("check") : one.marked ? h("span", { class: "dot" }) : null);
     row.querySelector(".state").title = one.done ? "Finished" : one.marked ? "Has marks" : "";
   }

@@ -1,7 +1,7 @@
 /** A small line chart of values over steps, as SVG. */
 
 const NAMESPACE = "http://www.w3.org/2000/svg";
-const [WIDTH, HEIGHT, LEFT, BOTTOM] = [248, 84, 30, 14];
+const [WIDTH, HEIGHT, LEFT, BOTTOM] = [248, 84, 34, 14];
 const INKS = ["var(--line-1)", "var(--line-2)", "var(--line-3)", "var(--line-4)"];
 
 function svg(tag, attributes, ...children) {
@@ -40,6 +40,9 @@ export function chart(title, series) {
 }
 
 const extent = (values) => values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
-const short = (value) => (Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(3))));
+const short = (value) => {
+  if (Math.abs(value) >= 1000) return Math.round(value).toLocaleString("en");
+  return Math.abs(value) < 0.1 ? value.toPrecision(1) : String(Number(value.toPrecision(3)));
+};
 const thinOut = (values) => values.filter((_, i) => i % Math.ceil(values.length / 240) === 0 || i === values.length - 1);
 const describe = (title, drawn) => `${title}: ${drawn.map(([name, values]) => `${name} from ${short(values[0][1])} to ${short(values.at(-1)[1])}`).join(", ")}`;
