@@ -1,5 +1,6 @@
 """The server as a page sees it: marks, tiles, classes, hints, events; other programs and tabs at the same time."""
 
+import gzip
 import http.client
 import io
 import itertools
@@ -22,6 +23,7 @@ from pointillist.data.writers import write_label
 from pointillist.types import IGNORE, Stroke
 from tests.app.marking import draw, op, pictures
 from tests.app.served import TOKEN, served
+from tests.data.conftest import raw_png
 
 
 @pytest.fixture(scope="module")
@@ -352,6 +354,22 @@ class TestExchange:
         assert status in (400, 422)
         assert all(content["error"][part] for part in ("what", "where", "expected", "received", "todo"))
         assert "/tmp" not in content["error"]["where"]
+        assert page.strokes == []
+
+    @pytest.mark.parametrize("ending", ["-labels.nii.gz", "-labels.png", ".zip"])
+    def test_a_bomb_is_refused_and_the_server_lives(self, page, ending):
+        if ending == ".zip":
+            file = io.BytesIO()
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr("a.roi", bytes(1 << 26))
+            data = file.getvalue()
+        elif ending.endswith(".gz"):
+            member = gzip.compress(bytes(1 << 26), 1)
+            data = member * 17  # more than 1 GiB
+        else:
+            data = raw_png(60_000, 60_000, 8, 0, b"\0" * 1000)
+        status, content = self.upload(page.client, [(page.id + ending, data)])
+        assert (status, "error" in content) == (422, True)
         assert page.strokes == []
 
     def test_a_name_never_leads_anywhere(self, page):

@@ -118,11 +118,15 @@ async def on_unknown(request: Request, error: Exception) -> Response:
 async def on_crash(request: Request, error: Exception) -> Response:
     """Answer a mistake of ours without a traceback; the log has it."""
     LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    named = PointillistError(
+    return answer({"error": error_fields(server_mistake(error, request.url.path))}, 500)
+
+
+def server_mistake(error: Exception, where: str) -> PointillistError:
+    """A mistake of ours, as the page shows it."""
+    return PointillistError(
         "the server made a mistake",
-        where=request.url.path,
+        where=where,
         expected="an answer",
         received=type(error).__name__,
         todo="reload the page, and report what the terminal shows; acknowledged strokes are saved",
     )
-    return answer({"error": error_fields(named)}, 500)

@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from pointillist.app.answers import LOG
+from pointillist.app.answers import LOG, error_fields, storage_error
 from pointillist.app.classes import colours_of, was_named
 from pointillist.app.events import Events
 from pointillist.app.hints import hints
@@ -217,13 +217,23 @@ class Context:
 
     async def _scan(self) -> None:
         """Look through the cases that are not known, or whose files changed."""
-        changed = [case for case in self.store.cases if self._keys.get(case.id) != self._key(case)]
+        changed = [case.id for case in self.store.cases if self._keys.get(case.id) != self._key(case)]
         for first in range(0, len(changed), _SCAN):
-            cases = [case.id for case in changed[first : first + _SCAN]]
-            for summary in await self.pictures.do("scan", urgency=SOMETIME, cases=cases):
+            for summary in await self._scanned(changed[first : first + _SCAN]):
                 self._learn(summary)
                 self.events.publish("case", self.summary(summary["id"]))
         self._write_index()
+
+    async def _scanned(self, cases: list[str]) -> list[dict[str, Any]]:
+        try:
+            summaries: list[dict[str, Any]] = await self.pictures.do("scan", urgency=SOMETIME, cases=cases)
+        except (PointillistError, OSError) as error:  # the worker died over one of them: which?
+            if len(cases) > 1:
+                return [summary for one in cases for summary in await self._scanned([one])]
+            named = storage_error(error)[1] if isinstance(error, OSError) else error
+            LOG.error("%s: %s", cases[0], str(named).replace("\n", ";"))
+            return [{"id": cases[0], "error": error_fields(named)}]
+        return summaries
 
     def _write_index(self) -> None:
         with suppress(OSError):  # it is made again

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import shutil
 import zipfile
+import zlib
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +19,12 @@ from pointillist.data.exchange.bring import BringOptions, bring_marks
 from pointillist.data.exchange.take_out import take_out_marks
 from pointillist.data.marked import Marked, labels_of
 from pointillist.data.writers import atomic_write_bytes
-from pointillist.errors import PointillistError
+from pointillist.errors import DamagedFileError, PointillistError
 from pointillist.report.picture import marked_picture
 
 _MOST_PICTURES = 12
+_MOST_UNPACKED = 1 << 30
+_PIECE = 1 << 20
 
 
 def bring(dataset: Dataset, *, folder: str, names: list[str], options: dict[str, Any], dry_run: bool) -> dict[str, Any]:
@@ -41,6 +46,8 @@ def bring(dataset: Dataset, *, folder: str, names: list[str], options: dict[str,
 
     known = BringOptions(**(options | {"class_map": tuple(options["class_map"])}))
     try:
+        for name in names:
+            _check_size(Path(folder, name))
         brought = bring_marks(dataset, [Path(folder, name) for name in names], known, dry_run=dry_run, on_case=show)
     except PointillistError as error:
         fields = {name: getattr(error, name).replace(f"{folder}/", "") for name in ("where", "received")}
@@ -50,6 +57,24 @@ def bring(dataset: Dataset, *, folder: str, names: list[str], options: dict[str,
         "dry_run": dry_run,
         "pictures": pictures,
     }
+
+
+def _check_size(path: Path) -> None:
+    """Refuse an upload that unpacks to more than a label image of any usual volume, before it takes that memory."""
+    if path.suffix.lower() != ".gz":
+        return
+    unpacked = 0
+    with gzip.open(path) as file, suppress(EOFError, OSError, zlib.error):  # the reader says what is wrong with it
+        while unpacked <= _MOST_UNPACKED and (piece := file.read(_PIECE)):
+            unpacked += len(piece)
+    if unpacked > _MOST_UNPACKED:
+        raise DamagedFileError(
+            "the file decompresses to more than it may hold",
+            where=path,
+            expected=f"at most {_MOST_UNPACKED:,} bytes",
+            received=f"more than that from {path.stat().st_size:,}",
+            todo="get the file again from its source; larger label images go through `pointillist marks import`",
+        )
 
 
 def take(dataset: Dataset, *, folder: str, form: Any, cases: list[str], axes: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio.to_thread
 
-from pointillist.app.answers import LOG, error_fields, missing, storage_error
+from pointillist.app.answers import LOG, error_fields, missing, server_mistake, storage_error
 from pointillist.app.events import Events
 from pointillist.app.log import LogFile, new_log, read_log
 from pointillist.app.ops import Batch, Draw, Op, check_stroke
@@ -194,7 +194,7 @@ class Store:
                 continue
             try:
                 await self.save(ready[0])
-            except (PointillistError, OSError) as error:
+            except Exception as error:  # a mistake of ours must not end the saving of all other cases either
                 self._due[ready[0]] = time.monotonic() + _RETRY_SECONDS
                 self._problem(ready[0], error)
             await asyncio.sleep(_REST * (time.monotonic() - now))
@@ -262,7 +262,13 @@ class Store:
         LOG.warning("%s: %s", case_id, text)
         self._events.publish("case", {"id": case_id, "reload": True, "notice": text})
 
-    def _problem(self, case_id: str, error: PointillistError | OSError) -> None:
-        kind, named = storage_error(error) if isinstance(error, OSError) else ("case", error)
+    def _problem(self, case_id: str, error: Exception) -> None:
+        if isinstance(error, OSError):
+            kind, named = storage_error(error)
+        elif isinstance(error, PointillistError):
+            kind, named = "case", error
+        else:
+            LOG.error("saving %s failed", case_id, exc_info=error)
+            kind, named = "case", server_mistake(error, f"case {case_id}")
         LOG.error("%s: %s", case_id, str(named).replace("\n", ";"))
         self._events.publish("problem", {"case": case_id, **error_fields(named, kind)})
