@@ -126,7 +126,9 @@ class Page:
         tab.on("console", self._hear)
 
     def _hear(self, message: Any) -> None:
-        if message.type == "error" and not re.search(r"Failed to load resource|ERR_CONNECTION|EventSource", message.text):
+        if message.type == "error" and not re.search(
+            r"Failed to load resource|ERR_CONNECTION|EventSource", message.text
+        ):
             self.errors.append(message.text)
 
     def open(self, case: str = "") -> Page:

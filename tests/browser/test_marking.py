@@ -90,7 +90,9 @@ def test_slices_have_marks_of_their_own(page):
 def test_everything_is_marked_without_a_mouse(page):
     before = page.strokes()
     page.tab.locator("#viewer").focus()
-    page.keys("2", "p", "k", "Shift+ArrowRight", "ArrowDown", "Enter", "s", "Enter", *["ArrowRight"] * 12, "Enter", "Escape")
+    page.keys(
+        "2", "p", "k", "Shift+ArrowRight", "ArrowDown", "Enter", "s", "Enter", *["ArrowRight"] * 12, "Enter", "Escape"
+    )
     page.keys("ArrowUp")
     point, scribble = page.new_strokes(before)
     assert len(point["points"]) == 1
@@ -104,8 +106,20 @@ def test_tab_reaches_every_control(page):
     reached = set()
     for _ in range(60):
         page.keys("Tab")
-        reached.add(page.tab.evaluate("(e => e.getAttribute('aria-label') || e.textContent || e.id)(document.activeElement)"))
-    wanted = {"Undo", "Keys", "Images", "Scribble", "Slice", "Name classes", "Next unmarked", "Zoom in", "Width in pixels"}
+        reached.add(
+            page.tab.evaluate("(e => e.getAttribute('aria-label') || e.textContent || e.id)(document.activeElement)")
+        )
+    wanted = {
+        "Undo",
+        "Keys",
+        "Images",
+        "Scribble",
+        "Slice",
+        "Name classes",
+        "Next unmarked",
+        "Zoom in",
+        "Width in pixels",
+    }
     assert wanted - {text.strip() for text in reached} <= {"Undo"}  # nothing to undo yet
 
 
@@ -153,7 +167,11 @@ def test_a_folder_asks_for_its_classes(serve, open_page, tmp_path):
     names.nth(2).fill("debris")
     page.keys("Enter")
     page.tab.wait_for_selector("dialog", state="detached")
-    assert [text.split("\n")[0] for text in page.tab.locator(".class .name").all_inner_texts()] == ["background", "nucleus", "debris"]
+    assert [text.split("\n")[0] for text in page.tab.locator(".class .name").all_inner_texts()] == [
+        "background",
+        "nucleus",
+        "debris",
+    ]
     page.keys("p", "3")
     page.click(0.5, 0.5)
     (stroke,) = page.strokes()

@@ -14,14 +14,15 @@ RUN = {
     "id": "001-pce", "method": "pce", "settings": {}, "minutes": 2.0, "init": None, "state": "done", "stage": None,
     "step": 600, "steps": 600, "seconds_left": None, "predicted": True, "error": None,
 }  # fmt: skip
-CURVES = {"losses": {"pce": [[step, 2 / (1 + step / 50)] for step in range(0, 600, 10)]}, "validation": [[300, 0.5], [600, 0.7]]}
+CURVES = {
+    "losses": {"pce": [[step, 2 / (1 + step / 50)] for step in range(0, 600, 10)]},
+    "validation": [[300, 0.5], [600, 0.7]],
+}
+WEIGHT = {"name": "weight", "kind": "float", "default": 0.5, "low": 0, "high": 1, "choices": [], "text": "of the term."}
 METHODS = {
     "pce": {"summary": "Cross-entropy on marks.", "settings": {}},
-    "auto": {
-        "summary": "Chooses.",
-        "settings": {"weight": {"name": "weight", "kind": "float", "default": 0.5, "low": 0, "high": 1, "choices": [], "text": "of the term."}},
-    },
-}  # fmt: skip
+    "auto": {"summary": "Chooses.", "settings": {"weight": WEIGHT}},
+}
 
 
 class Loop:
@@ -43,7 +44,16 @@ class Loop:
             return route.fulfill(content_type="image/png", body=self.tile(request.url))
         if request.method == "POST" and path == "runs":
             self.wishes.append(request.post_data_json)
-            self.runs.append(RUN | {"id": f"00{len(self.runs) + 1}-auto", "state": "running", "predicted": False, "step": 150, "seconds_left": 75})
+            self.runs.append(
+                RUN
+                | {
+                    "id": f"00{len(self.runs) + 1}-auto",
+                    "state": "running",
+                    "predicted": False,
+                    "step": 150,
+                    "seconds_left": 75,
+                }
+            )
             return self.give(route, self.runs[-1])
         if request.method == "POST":
             self.wishes.append(path)
@@ -61,8 +71,15 @@ class Loop:
 
     def suggestions(self):
         other = self.page.tab.locator(".case .name").nth(2).inner_text()
-        places = [{"row": 30, "col": 40, "slice": 0, "score": 0.9, "class": 1}, {"row": 60, "col": 50, "slice": 1, "score": 0.5, "class": 2}]
-        return {"definition": "…", "cases": [{"id": other, "score": 0.8}, {"id": self.page.case, "score": 0.4}], "places": {self.page.case: places}}
+        places = [
+            {"row": 30, "col": 40, "slice": 0, "score": 0.9, "class": 1},
+            {"row": 60, "col": 50, "slice": 1, "score": 0.5, "class": 2},
+        ]
+        return {
+            "definition": "…",
+            "cases": [{"id": other, "score": 0.8}, {"id": self.page.case, "score": 0.4}],
+            "places": {self.page.case: places},
+        }
 
 
 @pytest.fixture
@@ -137,7 +154,15 @@ def test_marks_are_looked_at_before_they_come_in(page):
 
     def answer(route):
         asked.append("dry_run=true" in route.request.url)
-        found = {"cases": [page.case], "points": 3, "lines": 0, "areas": 1, "label_images": 0, "notes": ["1 detection left out"], "pictures": [{"case": page.case, "slice": 1, "image": "data:image/gif;base64,R0lGODlhAQABAAAAACw="}]}
+        found = {
+            "cases": [page.case],
+            "points": 3,
+            "lines": 0,
+            "areas": 1,
+            "label_images": 0,
+            "notes": ["1 detection left out"],
+            "pictures": [{"case": page.case, "slice": 1, "image": "data:image/gif;base64,R0lGODlhAQABAAAAACw="}],
+        }
         route.fulfill(content_type="application/json", body=json.dumps(found))
 
     page.tab.route("**/api/import**", answer)

@@ -78,13 +78,18 @@ def test_two_tabs_keep_each_others_strokes(hearts, serve, open_page):
     assert len(other.new_strokes(before)) == 1
 
 
-@pytest.mark.parametrize(
-    ("status", "what"), [(507, "the disk is full"), (507, "the dataset's folder is read-only")]
-)
+@pytest.mark.parametrize(("status", "what"), [(507, "the disk is full"), (507, "the dataset's folder is read-only")])
 def test_a_full_disk_is_said_and_strokes_stay_in_the_page(hearts, serve, open_page, status, what):
     page = open_page(serve(hearts))
     before = page.strokes()
-    error = {"what": what, "where": "marks/log", "expected": "", "received": "", "todo": "Make room.", "kind": "disk-full"}
+    error = {
+        "what": what,
+        "where": "marks/log",
+        "expected": "",
+        "received": "",
+        "todo": "Make room.",
+        "kind": "disk-full",
+    }
     answer = {"status": status, "content_type": "application/json", "body": json.dumps({"error": error})}
     page.tab.route("**/ops", lambda route: route.fulfill(**answer))
     scribble(page, 0)

@@ -6,7 +6,8 @@ from tests.browser.conftest import grey, write_pictures
 
 STROKES = 10_000
 FRAMES = """() => { const frames = window.frameTimes = []; window.counting = true;
-    (function count(time) { frames.push(time); if (window.counting) requestAnimationFrame(count); })(performance.now()); }"""
+    const count = time => { frames.push(time); if (window.counting) requestAnimationFrame(count); };
+    requestAnimationFrame(count); }"""
 
 
 def test_ten_thousand_strokes_still_pan(pictures_server, open_page):
@@ -25,7 +26,8 @@ def test_ten_thousand_strokes_still_pan(pictures_server, open_page):
         page.tab.mouse.up()
         times = np.diff(page.tab.evaluate("() => { window.counting = false; return window.frameTimes; }"))
         rate = 1000 / times.mean()
-        print(f"{STROKES} strokes: {rate:.0f} frames/s, median {np.median(times):.1f} ms, 95th {np.quantile(times, 0.95):.0f} ms")
+        late = np.quantile(times, 0.95)
+        print(f"{STROKES} strokes: {rate:.0f} frames/s, median {np.median(times):.1f} ms, 95th {late:.0f} ms")
         assert rate > 15
 
 
@@ -35,10 +37,20 @@ def add_strokes(page, shape):
         ops = []
         for index in range(500):
             name = f"q{batch}-{index}"
-            start, turn = rng.uniform((0, 0), shape), rng.normal(0, 0.4, rng.choice([1, 8, 20])).cumsum() + rng.uniform(0, 6)
+            start, turn = (
+                rng.uniform((0, 0), shape),
+                rng.normal(0, 0.4, rng.choice([1, 8, 20])).cumsum() + rng.uniform(0, 6),
+            )
             points = start + np.cumsum(np.stack([np.sin(turn), np.cos(turn)], axis=1) * 3, axis=0)
             points = np.clip(points, 0, np.array(shape) - 1).round(2).tolist()
-            stroke = {"id": name, "class": int(index % 2), "points": points, "width_px": 3, "time": None, "author": "test"}
+            stroke = {
+                "id": name,
+                "class": int(index % 2),
+                "points": points,
+                "width_px": 3,
+                "time": None,
+                "author": "test",
+            }
             ops.append({"op": "draw", "id": f"o{name}", "stroke": stroke})
         answer = page.tab.request.post(f"{page.server.address}/api/cases/{page.case}/ops", data={"ops": ops})
         assert answer.ok, answer.text()

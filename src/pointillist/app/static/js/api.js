@@ -13,7 +13,7 @@ export class ApiError extends Error {
   }
 
   get locked() {
-    return this.status === 401 || this.status === 403;
+    return this.status === 403;
   }
 }
 
@@ -42,6 +42,15 @@ async function detailOf(answer) {
     // no JSON: the status is all there is
   }
   return { what: `the server answered ${answer.status} ${answer.statusText}` };
+}
+
+/** Whether the server lets us in; a stream of events does not tell why it ended. */
+export async function isLocked() {
+  try {
+    return (await fetch("/static/icon.svg", { cache: "no-store" })).status === 403;
+  } catch {
+    return false;
+  }
 }
 
 const name = encodeURIComponent;

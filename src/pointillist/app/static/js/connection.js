@@ -1,5 +1,6 @@
 /** What the user sees of the way to the server: saved, waiting, away, full. */
 
+import { isLocked } from "./api.js";
 import { byId, fill, h } from "./dom.js";
 import { listen } from "./events.js";
 
@@ -15,8 +16,26 @@ export function connection(state, banner) {
     if (saved.textContent !== text) fill(saved, h("span", { class: "dot", "aria-hidden": "true" }), text);
   });
 
-  const away = () => {
+  let locked = false;
+  const lock = () => {
+    locked = true;
+    forget();
+    banner.show("locked", { text: "The server was started anew.", todo: "Open the address that it printed; this page then goes on by itself.", grave: true });
+  };
+  const forget = () => {
+    clearTimeout(patience);
+    patience = null;
+    banner.clear("away");
+  };
+  const away = async () => {
     state.set({ online: false });
+    if (locked) return;
+    const shut = await isLocked();
+    if (state.get("online")) return;
+    if (shut) {
+      lock();
+      return;
+    }
     patience ??= setTimeout(() => banner.show("away", {
       text: "The server does not answer.",
       todo: "Marks stay in this browser and are saved as soon as it is back.",
@@ -24,10 +43,9 @@ export function connection(state, banner) {
     }), PATIENCE_MS);
   };
   const back = () => {
-    clearTimeout(patience);
-    patience = null;
+    locked = false;
+    forget();
     state.set({ online: true });
-    banner.clear("away");
     banner.clear("locked");
   };
 
@@ -37,9 +55,12 @@ export function connection(state, banner) {
       state.set({ waiting });
       if (!kept) banner.show("kept", { text: "This browser keeps no data:", todo: "leave the page open until all marks are saved.", close: true });
       if (refused) banner.show("refused", { text: `A mark was not taken: ${refused.error.detail.what}.`, todo: refused.error.detail.todo, close: true });
-      if (!error) banner.clear("saving");
-      else if (error.away) away();
-      else if (error.locked) banner.show("locked", { text: "The server was started anew.", todo: "Open the address that it printed; this page then goes on by itself.", grave: true });
+      if (error === undefined) return;
+      if (error === null) {
+        banner.clear("saving");
+        back();
+      } else if (error.away) away();
+      else if (error.locked) lock();
       else banner.show("saving", { text: `Marks cannot be saved: ${error.detail.what}.`, todo: `${error.detail.todo ?? ""} They stay in this browser until then.`.trim(), grave: true });
     },
 

@@ -18,7 +18,8 @@ export class Outbox {
   /**
    * @param {string} dataset which dataset the operations belong to
    * @param {(id: string, ops: object[]) => Promise<object>} post
-   * @param {(status: {waiting: number, kept: boolean, error: Error | null, refused?: object}) => void} tell
+   * `error` is null where the server has just acknowledged something.
+   * @param {(status: {waiting: number, kept: boolean, error?: Error | null, refused?: object}) => void} tell
    */
   constructor(dataset, post, tell) {
     this.dataset = dataset;
@@ -46,7 +47,7 @@ export class Outbox {
       this.#queue.push(entry);
       this.store?.put(entry).catch(() => (this.kept = false));
     }
-    this.#report(null);
+    this.#report();
     this.#send();
   }
 
