@@ -1,11 +1,14 @@
 """A folder of images becomes a dataset beside it, once, and stays as it is."""
 
+import asyncio
 import json
+import socket
 
 import numpy as np
 import pytest
 
 from pointillist.app.folder import dataset_of
+from pointillist.cli.annotate import _listen
 from pointillist.cli.main import main
 from pointillist.data.dataset import Dataset
 from pointillist.errors import DatasetError, InputError
@@ -76,6 +79,25 @@ def test_what_would_not_be_safe_or_cannot_be_is_refused(tmp_path, capsys, option
         main(["annotate", str(root), "--no-browser", *options])
     assert ended.value.code == 1
     assert message in capsys.readouterr().err
+
+
+def test_small_answers_are_sent_at_once():
+    """Without TCP_NODELAY every answer of two parts waits 40 ms for the other side's acknowledgement."""
+
+    async def answering():
+        found = asyncio.get_running_loop().create_future()
+
+        def arrived(_, writer):
+            found.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        with _listen("127.0.0.1", 0) as listening:
+            async with await asyncio.start_server(arrived, sock=listening):
+                _, writer = await asyncio.open_connection(*listening.getsockname())
+                writer.close()
+                return await found
+
+    assert asyncio.run(answering())
 
 
 def test_a_dataset_of_dense_truth_has_no_room_for_marks(tmp_path, capsys):
