@@ -13,10 +13,11 @@ export class ApiError extends Error {
   }
 
   get locked() {
-    return this.status === 403;
+    return LOCKED.includes(this.status);
   }
 }
 
+const LOCKED = [401, 403];
 const AWAY = { what: "the server does not answer" };
 
 export async function request(method, path, body, { signal } = {}) {
@@ -47,7 +48,7 @@ async function detailOf(answer) {
 /** Whether the server lets us in; a stream of events does not tell why it ended. */
 export async function isLocked() {
   try {
-    return (await fetch("/static/icon.svg", { cache: "no-store" })).status === 403;
+    return LOCKED.includes((await fetch("/static/icon.svg", { cache: "no-store" })).status);
   } catch {
     return false;
   }
