@@ -85,10 +85,6 @@ export class Editor {
     this.history.perform({ kind: "draw", strokes });
   }
 
-  remove(ids) {
-    if (ids.length) this.history.perform({ kind: "remove", ids });
-  }
-
   setDone(value) {
     if (value !== this.state.get("done")) this.history.perform({ kind: "done", value });
   }

@@ -22,7 +22,7 @@ export class History {
     return this.#redo.length > 0;
   }
 
-  /** Do an action: `{kind: "draw", strokes}`, `{kind: "remove", ids}` or `{kind: "done", value}`. */
+  /** Do an action: `{kind: "draw", strokes}` or `{kind: "done", value}`. */
   perform(action) {
     this.submit(forwards(action));
     this.#undo.push(action.kind === "draw" ? { kind: "draw", ids: action.strokes.map((stroke) => stroke.id) } : action);
@@ -67,10 +67,10 @@ function forwards(action) {
 
 function again(action) {
   if (action.kind === "done") return [op("done", { value: action.value })];
-  return [op(action.kind === "draw" ? "restore" : "remove", { ids: action.ids })];
+  return [op("restore", { ids: action.ids })];
 }
 
 function backwards(action) {
   if (action.kind === "done") return [op("done", { value: !action.value })];
-  return [op(action.kind === "draw" ? "remove" : "restore", { ids: action.ids })];
+  return [op("remove", { ids: action.ids })];
 }

@@ -46,10 +46,6 @@ export class Marks {
     return this.#bySlice.get(slice) ?? [];
   }
 
-  get(id) {
-    return this.#strokes.get(id);
-  }
-
   /** Slices with at least one stroke. */
   slices() {
     return [...this.#bySlice.keys()].filter((slice) => this.in(slice).some((mark) => !mark.removed));
