@@ -34,7 +34,9 @@ def test_importing_loads_nothing_heavy(module):
     assert not {"torch", "numpy", "scipy", "nibabel", "skimage", "pydantic"} & set(loaded)
 
 
-@pytest.mark.parametrize("module", ["geometry.strokes", "evaluate.evaluation", "report.check_page", "data.check"])
+@pytest.mark.parametrize(
+    "module", ["geometry.strokes", "evaluate.evaluation", "report.check_page", "data.check", "app.server", "app.worker"]
+)
 def test_both_ends_work_without_torch(module):
     code = f"import sys, pointillist.{module}; print('torch' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

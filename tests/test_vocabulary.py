@@ -37,7 +37,7 @@ def test_errors_cross_processes():
         (0, np.array([[0, 0, 1.0], [0, 0, 2.0]]), 1, "one slice"),
         (0, np.array([[0, 0, 0.5]]), 1, "one slice"),
         (-1, np.zeros((1, 2)), 1, "class"),
-        (IGNORE, np.zeros((1, 2)), 1, "class"),
+        (IGNORE + 1, np.zeros((1, 2)), 1, "class"),
         (0, np.zeros((1, 2)), 0, "width"),
         (0, np.zeros((1, 2)), np.inf, "width"),
     ],

@@ -36,7 +36,7 @@ class Stroke:
     """One mark as it was drawn: a click (one vertex) or a polyline.
 
     Attributes:
-        cls: class index, 0 = background.
+        cls: class index, 0 = background; ``IGNORE`` is the eraser: what lies under it is again what nobody marked.
         points: ``(n, 2)`` row, column in pixels of a 2-D image, or ``(n, 3)`` row, column, slice of a volume;
             pixel centres are whole numbers. All vertices of a stroke lie in one slice.
         width_px: full width of the line in pixels; 1 draws a one-pixel line.
@@ -65,8 +65,8 @@ class Stroke:
         if points.shape[1] == 3 and (np.ptp(points[:, 2]) != 0 or points[0, 2] % 1 != 0):
             msg = "a stroke must stay in one slice, and its slice must be a whole number"
             raise ValueError(msg)
-        if not 0 <= self.cls < IGNORE:
-            msg = f"a stroke's class must be 0 … {IGNORE - 1}, got {self.cls}"
+        if not 0 <= self.cls <= IGNORE:
+            msg = f"a stroke's class must be 0 … {IGNORE - 1}, or {IGNORE} to erase, got {self.cls}"
             raise ValueError(msg)
         if not (np.isfinite(self.width_px) and self.width_px > 0):
             msg = f"a stroke's width must be a positive number of pixels, got {self.width_px}"

@@ -24,6 +24,7 @@ from pointillist.data.dataset import Dataset
 from pointillist.data.image import Grid, Image
 from pointillist.data.importers.acdc import import_acdc
 from pointillist.data.importers.dsb2018 import import_dsb2018
+from pointillist.data.marked import read_marked, write_marked
 from pointillist.data.readers import read_label
 from pointillist.data.simulate.dataset import Settings, simulate_dataset
 from pointillist.data.writers import write_label
@@ -269,6 +270,19 @@ def test_points_are_kept_as_coordinates(points):
     first = marks.strokes[0].points[0, :2] * (31 / 39, 31 / 35)
     np.testing.assert_array_equal(made.mark_points[0], np.floor(first + 0.5))
     assert (made.labels == IGNORE).all()
+
+
+def test_a_slice_whose_marks_were_erased_is_unmarked(points):
+    case = points.training[0]
+    marked = read_marked(points, case)
+    number = int(marked.strokes[0].points[0, 2])
+    eraser = Stroke(IGNORE, np.array([[20.0, 20.0, number]]), 200.0)
+    write_marked(points, case, replace(marked, strokes=(*marked.strokes, eraser)))
+    made = cached(points, ZOOMED)
+    before = [int(stroke.points[0, 2]) for stroke in marked.strokes]
+    assert made.mark_start[number] == made.mark_start[number + 1]
+    other = next(one for one in before if one != number)
+    assert made.mark_start[other] < made.mark_start[other + 1]
 
 
 def test_dense_truth_is_neither_opened_nor_stored(points, monkeypatch):

@@ -12,6 +12,7 @@ from pointillist.data import marks as module
 from pointillist.data.label_health import label_health
 from pointillist.data.marks import Marks, raster_hash, read_marks, write_marks
 from pointillist.errors import DamagedFileError
+from pointillist.geometry.strokes import rasterise
 from pointillist.types import IGNORE, Stroke
 from tests.data.conftest import cuts
 
@@ -29,7 +30,7 @@ def drawn(draw):
             level = draw(st.integers(-2, 40))
             points = [[*point, level] for point in points]
         width = draw(st.floats(0.01, 100))
-        strokes.append(Stroke(draw(st.integers(0, 254)), np.array(points), width, draw(texts), draw(texts)))
+        strokes.append(Stroke(draw(st.integers(0, IGNORE)), np.array(points), width, draw(texts), draw(texts)))
     shape = tuple(draw(st.integers(1, 2000)) for _ in range(axes))
     return Marks(tuple(strokes), shape, draw(st.integers(0, 2)) if axes == 3 else None, draw(st.text(max_size=64)))
 
@@ -54,6 +55,23 @@ def test_the_file_is_plain_json(tmp_path):
         "raster_sha256": "hash",
         "strokes": [{"class": 1, "points": [[2.5, 3.0]], "width_px": 4.0, "author": "Ada"}],
     }
+
+
+def test_an_eraser_has_no_class_in_the_file_and_comes_back(tmp_path):
+    eraser = Stroke(IGNORE, np.array([[2.0, 3.0]]), 5.0)
+    write_marks(tmp_path / "m.json", "case", Marks((eraser,), (9, 9), None, "hash"))
+    assert json.loads((tmp_path / "m.json").read_text())["strokes"][0]["class"] is None
+    assert read_marks(tmp_path / "m.json").strokes == (eraser,)
+
+
+def test_what_was_erased_contradicts_nothing_and_an_eraser_is_no_unknown_class():
+    base = np.full((9, 9), IGNORE, np.uint8)
+    base[0] = 1
+    strokes = tuple(Stroke(cls, np.array([[0.0, 4.0]])) for cls in (0, IGNORE, 2))
+    for drawn, contradictory in ((strokes, 0), (strokes[:1], 1), (strokes[::2], 1)):
+        labels = rasterise(drawn, (9, 9), onto=base)
+        health = label_health(labels, Marks(drawn, (9, 9), None, ""), base, 3)
+        assert (health.contradictory, health.unknown_class) == (contradictory, ())
 
 
 FLAT = {"format": 1, "case": "c", "shape": [9, 9], "slice_axis": None, "raster_sha256": "", "strokes": []}

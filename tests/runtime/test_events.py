@@ -3,7 +3,7 @@ import json
 import pytest
 
 from pointillist.errors import PointillistError
-from pointillist.runtime.events import EventLog, read_events
+from pointillist.runtime.events import EventLog, EventReader, read_events
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -51,3 +51,19 @@ def test_a_damaged_line_is_named(tmp_path, line):
     with pytest.raises(PointillistError, match="damaged") as error:
         list(read_events(tmp_path / "e.jsonl"))
     assert "line 1" in error.value.where
+
+
+def test_a_reader_gives_what_came_since_and_never_half_a_line(tmp_path):
+    path = tmp_path / "events.jsonl"
+    reader = EventReader(path)
+    assert list(reader.new()) == []
+    path.write_bytes(b'{"event": "start"}\n{"event": "st')
+    assert [event["event"] for event in reader.new()] == ["start"]
+    assert list(reader.new()) == []
+    with path.open("ab") as file:
+        file.write(b'ep", "step": 1}\n')
+    assert [event["step"] for event in reader.new()] == [1]
+    with path.open("ab") as file:
+        file.write(b"nonsense\n")
+    with pytest.raises(PointillistError, match="line 3"):
+        list(reader.new())

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from pointillist.data.dataset import Dataset
+from pointillist.data.marked import read_marked, write_marked
 from pointillist.data.phantoms import make_phantoms
 from pointillist.data.writers import write_label
 from pointillist.errors import DamagedFileError, DatasetError, InputError
@@ -70,6 +71,10 @@ def weights(run):
     return load_checkpoint(run / "checkpoints")[0]["method"]
 
 
+def read_details(run):
+    return json.loads((run / "run.json").read_text())
+
+
 def count(run, kind):
     return sum(event["event"] == kind for event in read_events(run / "events.jsonl"))
 
@@ -109,7 +114,7 @@ def test_a_run_killed_five_times_ends_as_the_unbroken_one(options, tmp_path):
 def test_sigterm_saves_and_stops(options, tmp_path):
     run = tmp_path / "run"
     process = start(options | {"iterations": 2000, "checkpoint_every": 1000}, run)
-    while process.poll() is None and count(run, "step") == 0:
+    while process.poll() is None and count(run, "step") < 2:
         time.sleep(0.02)
     process.terminate()
     assert process.wait(timeout=60) == 7
@@ -124,12 +129,14 @@ def test_the_log_tells_the_whole_story(options, tmp_path):
     train(Plan(**options | {"iterations": 20}), tmp_path / "run", on_progress=seen.append)
     events = list(read_events(tmp_path / "run" / "events.jsonl"))
     assert events[0]["event"] == "start"
-    assert events[-1]["event"] == "end"
+    assert [event["event"] for event in events[-2:]] == ["end", "model"]
+    assert events[0]["steps_an_epoch"] * 4 <= read_details(tmp_path / "run")["slices"]["train"]
     steps = [event for event in events if event["event"] == "step"]
-    assert [event["step"] for event in steps] == [10, 20]
+    assert [event["step"] for event in steps] == [1, 10, 20]
     assert set(steps[0]["terms"]) == {"pce_1", "pce_2", "mixed"}
     assert steps[0]["lr"] > steps[1]["lr"]
-    assert [progress.step for progress in seen] == [10, 20]
+    assert steps[0]["seconds_left"] > 0
+    assert [progress.step for progress in seen] == [1, 10, 20]
     assert read_plan(tmp_path / "run") == Plan(**options | {"iterations": 20})
 
 
@@ -164,6 +171,39 @@ def test_selection_on_held_out_marks_ships_the_best_weights(options, tmp_path, m
     assert not torch.equal(models[0][0].decoder.output.weight, models[1][0].decoder.output.weight)
 
 
+def test_marks_can_be_held_out_without_selecting_on_them(options, tmp_path):
+    plan = Plan(**options | {"method": "pce", "hold_out": True, "validate_every": 3, "iterations": 6})
+    train(plan, tmp_path / "run")
+    assert count(tmp_path / "run", "validation") == 2
+    assert not (tmp_path / "run" / "best").exists()
+    assert read_details(tmp_path / "run")["slices"]["selection"] > 0
+
+
+@pytest.fixture
+def three_slices_marked(phantoms, tmp_path):
+    """The phantoms with marks on two slices of the first case and one of the last."""
+    folder = tmp_path / "few"
+    shutil.copytree(phantoms, folder, ignore=shutil.ignore_patterns("cache"))
+    dataset = Dataset.open(folder)
+    wanted = {dataset.training[0].id: (0, 2), dataset.training[-1].id: (1,)}
+    for case in dataset.training:
+        marked = read_marked(dataset, case)
+        strokes = tuple(one for one in marked.strokes if int(one.points[0, 2]) in wanted.get(case.id, ()))
+        write_marked(dataset, case, replace(marked, strokes=strokes))
+    return folder
+
+
+def test_only_marked_slices_are_drawn_on_request(options, three_slices_marked, tmp_path):
+    few = options | {"dataset": str(three_slices_marked), "method": "pce", "iterations": 2}
+    train(Plan(**few, only_marked=True), tmp_path / "run")
+    assert read_details(tmp_path / "run")["slices"] == {"train": 3, "selection": 0}
+    assert read_plan(tmp_path / "run").batch == 3  # of the 4 that were asked for
+    train(Plan(**few), tmp_path / "all")
+    assert read_details(tmp_path / "all")["slices"]["train"] > 3
+    train(Plan(**few, only_marked=True, hold_out=True), tmp_path / "held")
+    assert sorted(read_details(tmp_path / "held")["slices"].values()) == [1, 2]  # a marked case, not any case
+
+
 def test_selection_holds_out_whole_groups(options, phantoms):
     dataset = Dataset.open(phantoms)
     fold, selection = split_of(Plan(**options), dataset, hold_out=True)
@@ -193,8 +233,9 @@ def test_a_dataset_without_marks_is_refused(options, phantoms, tmp_path):
         labels = dataset.sparse_labels(case)
         empty = np.full_like(labels.array, dataset.spec.ignore_on_disk)
         write_label(case.sparse, empty, labels.grid)
-    with pytest.raises(InputError, match="no training case holds a mark"):
-        train(Plan(**options | {"dataset": str(bare)}), tmp_path / "run")
+    for only_marked in (False, True):
+        with pytest.raises(InputError, match="no training case holds a mark"):
+            train(Plan(**options | {"dataset": str(bare), "only_marked": only_marked}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

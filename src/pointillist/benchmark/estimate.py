@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from pointillist.benchmark.jobs import Job, Machine, State
 from pointillist.benchmark.provenance import hardware
@@ -18,14 +16,12 @@ from pointillist.benchmark.sources import prepared_path
 from pointillist.data.batch import Batch, MarkPoints
 from pointillist.data.dataset import Dataset
 from pointillist.errors import InputError
-from pointillist.methods import Moment, build_method
+from pointillist.methods import build_method
 from pointillist.nets.registry import build_net
 from pointillist.runtime.clock import Clock
 from pointillist.spec import TaskSpec
-from pointillist.train.recipe import build_optimizer
+from pointillist.train.pace import seconds_a_step
 from pointillist.types import IGNORE
-
-_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -105,9 +101,7 @@ def _seconds_a_step(job: Job, spec: TaskSpec, machine: Machine) -> float:
     torch.manual_seed(0)
     shape = (job.batch, job.suite.size, job.suite.size)
     net = build_net(job.net, len(spec.channels), len(spec.classes))
-    method = build_method(job.entry.name, net, spec, job.entry.settings).to(machine.device).train()
-    nn.Module.to(method, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = build_optimizer(job.recipe, method.param_groups(job.recipe.lr))
+    method = build_method(job.entry.name, net, spec, job.entry.settings)
     label = torch.randint(len(spec.classes), shape).masked_fill(torch.rand(shape) > 0.01, IGNORE)
     label[:, 0, 0] = 0
     nothing = torch.zeros(0, dtype=torch.int64)
@@ -119,18 +113,8 @@ def _seconds_a_step(job: Job, spec: TaskSpec, machine: Machine) -> float:
         tuple(map(str, range(job.batch))),
         torch.full((shape[0], len(spec.classes), *shape[1:]), 1 / len(spec.classes)),
         torch.ones(shape),
-    ).to(torch.device(machine.device))
+    )
     clock = Clock(job.seed, job.suite.iterations // 2, 0, job.suite.iterations)
-    times = []
-    for _ in range(1 + _STEPS):
-        began = time.perf_counter()
-        with torch.autocast(
-            torch.device(machine.device).type, torch.bfloat16, enabled=machine.precision == "bf16-mixed"
-        ):
-            loss = method(Moment(batch, clock))["loss"]
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        loss.item()  # waits for an accelerator
-        times.append(time.perf_counter() - began)
-    return statistics.median(times[1:])
+    return seconds_a_step(
+        method, job.recipe, lambda _: batch, device=machine.device, precision=machine.precision, clock=clock
+    )

@@ -11,6 +11,7 @@ import typer
 
 import pointillist
 from pointillist.cli import import_, marks
+from pointillist.cli.annotate import annotate
 from pointillist.cli.benchmark import benchmark
 from pointillist.cli.cache import cache
 from pointillist.cli.check import check
@@ -32,7 +33,7 @@ app = typer.Typer(
 )
 app.add_typer(import_.app, name="import")
 app.add_typer(marks.app, name="marks")
-for command in (demo, simulate, check, cache, methods, train, predict, evaluate, report, benchmark):
+for command in (demo, annotate, simulate, check, cache, methods, train, predict, evaluate, report, benchmark):
     app.command()(command)
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pointillist.train.plan import Plan
     from pointillist.train.trainer import Progress
 
+_ITERATIONS = 1500
+
 
 def train(
     context: typer.Context,
@@ -26,12 +28,25 @@ def train(
     groups: Annotated[
         int | None, typer.Option(min=1, help="Learn from so many patients or slides alone.", show_default=False)
     ] = None,
-    iterations: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 1500,
+    only_marked: Annotated[
+        bool, typer.Option("--only-marked", help="Leave slices without a mark out; a small rest makes small batches.")
+    ] = False,
+    iterations: Annotated[
+        int | None, typer.Option(min=1, help="Optimiser steps; default: 1500.", show_default=False)
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Instead: as many steps as fit into this time; a few are timed first.", show_default=False),
+    ] = None,
     size: Annotated[int, typer.Option(min=16, help="Rows and columns of a training image.")] = 128,
     batch: Annotated[int | None, typer.Option(min=1, help="Images a step; default: the method's.")] = None,
     net: Annotated[str, typer.Option(help="Network: unet, resnet34_unet, resnet50_unet or two_component.")] = "unet",
     pretrained: Annotated[
         Path | None, typer.Option(help="Weights of the ResNet's encoder.", show_default=False)
+    ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Begin with the weights of an earlier run's model.", show_default=False),
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides everything random.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
@@ -42,6 +57,9 @@ def train(
     select: Annotated[
         Literal["last", "marks"], typer.Option(help="Keep the last iterate, or the best on held-out marks.")
     ] = "last",
+    hold_out: Annotated[
+        bool, typer.Option("--hold-out", help="Validate on the marks of a tenth of the patients or slides.")
+    ] = False,
     keep: Annotated[int, typer.Option(min=0, help="Also keep so many models on the way, in RUN/kept.")] = 0,
     validate_every: Annotated[
         int, typer.Option(min=1, help="Steps between validations on held-out marks, where there are any.")
@@ -74,6 +92,7 @@ def train(
     from pointillist.train.run import train as start
     from pointillist.train.trainer import Stopped
 
+    _refuse_both(iterations, minutes)
     try:
         with _progress() as show:
             if resume:
@@ -91,7 +110,7 @@ def train(
                 "grid": grid,
             }
             if method == AUTO:
-                choice = _chosen(dataset, fold, iterations, data)
+                choice = _chosen(dataset, fold, iterations or _ITERATIONS, data)
                 method, given, recipe, chosen = choice.method, choice.settings | given, choice.recipe, choice.reason
                 net = net if _stated(context, "net") else choice.net
                 typer.echo(f"auto: {chosen}")
@@ -103,15 +122,19 @@ def train(
                 settings=given,
                 fold=fold,
                 groups=groups,
-                iterations=iterations,
+                only_marked=only_marked,
+                iterations=iterations or _ITERATIONS,
+                minutes=minutes,
                 batch=batch or recipe.batch,
                 net=net,
                 pretrained=None if pretrained is None else str(pretrained.resolve()),
+                init=None if init is None else str(init.resolve()),
                 seed=seed,
                 device=where,
                 precision=best_precision(where) if precision == "auto" else precision,
                 threads=threads or idle_threads(),
                 select=select,
+                hold_out=hold_out,
                 keep=keep,
                 validate_every=validate_every,
                 recalibrate_bn=recalibrate_bn,
@@ -127,6 +150,19 @@ def train(
     typer.echo(f"Model: {run}\nNext: pointillist predict {run} {dataset} predictions")
 
 
+def _refuse_both(iterations: int | None, minutes: float | None) -> None:
+    from pointillist.errors import InputError
+
+    if iterations is not None and minutes is not None:
+        raise InputError(
+            "a run is as long as its steps or as its time, not both",
+            where="--iterations, --minutes",
+            expected="one of them",
+            received=f"--iterations {iterations} --minutes {minutes:g}",
+            todo="leave one out",
+        )
+
+
 def _same_as_begun(context: typer.Context, plan: Plan) -> None:
     """Refuse options on the line of a resumed run that are not those it was begun with.
 
@@ -138,7 +174,8 @@ def _same_as_begun(context: typer.Context, plan: Plan) -> None:
 
     given = dict(context.params) | {"dataset": str(context.params["dataset"].resolve())}
     given["settings"] = _pairs(given["settings"] or [])
-    given["pretrained"] = given["pretrained"] and str(given["pretrained"].resolve())
+    for name in ("pretrained", "init"):
+        given[name] = given[name] and str(given[name].resolve())
     if plan.chosen and given["method"] == AUTO:
         given |= {"method": plan.method, "settings": plan.settings | given["settings"]}
     for name, value in given.items():

@@ -46,16 +46,19 @@ def label_health(labels: LabelMap, marks: Marks | None, base: LabelMap | None, c
     """
     strokes = () if marks is None else marks.strokes
     axis = -1 if marks is None or marks.slice_axis is None else marks.slice_axis
-    known = [stroke for stroke in strokes if stroke.cls < classes]
+    known = [stroke for stroke in strokes if stroke.cls < classes or stroke.cls == IGNORE]
     marked = np.bincount(labels.ravel(), minlength=IGNORE + 1)[:classes]
     by_slice = (
         np.moveaxis(labels, axis, 0).reshape(labels.shape[axis], -1) if labels.ndim == 3 else labels.reshape(1, -1)
     )
-    layers = [] if base is None else [base]
-    layers += [
-        rasterise([stroke for stroke in known if stroke.cls == cls], labels.shape, slice_axis=axis)
-        for cls in sorted({stroke.cls for stroke in known})
+    # what was erased before another class was drawn there contradicts nothing
+    layers = [
+        rasterise([stroke for stroke in known if stroke.cls in (cls, IGNORE)], labels.shape, slice_axis=axis)
+        for cls in sorted({stroke.cls for stroke in known} - {IGNORE})
     ]
+    if base is not None:
+        erasers = [stroke for stroke in known if stroke.cls == IGNORE]
+        layers.append(rasterise(erasers, labels.shape, slice_axis=axis, onto=base))
     lies_inside = inside(strokes, labels.shape, slice_axis=axis) if strokes else ()
     return LabelHealth(
         marked=tuple(int(count) for count in marked),
@@ -63,7 +66,7 @@ def label_health(labels: LabelMap, marks: Marks | None, base: LabelMap | None, c
         unmarked_slices=int((by_slice == IGNORE).all(axis=1).sum()),
         slices=len(by_slice),
         outside=tuple(index for index, within in enumerate(lies_inside) if not within),
-        unknown_class=tuple(index for index, stroke in enumerate(strokes) if stroke.cls >= classes),
+        unknown_class=tuple(index for index, stroke in enumerate(strokes) if classes <= stroke.cls < IGNORE),
         contradictory=_contradictory(layers),
     )
 

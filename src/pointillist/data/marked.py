@@ -90,6 +90,12 @@ def read_marked(dataset: Dataset, case: Case) -> Marked:
     return Marked(labels, read_base(dataset, case, labels), marks.strokes)
 
 
+def labels_of(marked: Marked) -> LabelMap:
+    """``(*s)`` the labels that training sees: the strokes over the base."""
+    axis = -1 if marked.slice_axis is None else marked.slice_axis
+    return rasterise(marked.strokes, marked.image.grid.shape, slice_axis=axis, onto=marked.base)
+
+
 def write_marked(dataset: Dataset, case: Case, marked: Marked) -> LabelMap:
     """Save base, strokes and the labels that they make; each file appears whole or not at all.
 
@@ -110,10 +116,7 @@ def write_marked(dataset: Dataset, case: Case, marked: Marked) -> LabelMap:
             received="a case of imagesTs",
             todo="mark training cases",
         )
-    grid, axis = marked.image.grid, marked.slice_axis
-    nothing = np.full(grid.shape, IGNORE, dtype=np.uint8)
-    onto = nothing if marked.base is None else marked.base
-    labels = rasterise(marked.strokes, grid.shape, slice_axis=-1 if axis is None else axis, onto=onto)
+    grid, axis, labels = marked.image.grid, marked.slice_axis, labels_of(marked)
     write_marks(case.marks, case.id, Marks(marked.strokes, grid.shape, axis, raster_hash(labels)))
     if marked.base is not None:
         write_label(case.base, labels_to_disk(marked.base, dataset.spec), grid)

@@ -41,7 +41,7 @@ class Marks:
 
 class _StrokeFile(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
-    cls: int = Field(alias="class", ge=0, lt=IGNORE)
+    cls: Annotated[int, Field(ge=0, lt=IGNORE)] | None = Field(alias="class")  # null erases
     points: list[_Vertex] = Field(min_length=1)
     width_px: FiniteFloat = Field(default=1.0, gt=0, le=_FURTHEST_PX)
     author: str | None = None
@@ -77,7 +77,7 @@ def write_marks(path: Path, case: str, marks: Marks) -> None:
         case: the case's id.
         marks: what was drawn.
     """
-    strokes = [_stroke_record(stroke) for stroke in marks.strokes]
+    strokes = [stroke_record(stroke) for stroke in marks.strokes]
     write_json(
         path,
         {
@@ -103,7 +103,13 @@ def read_marks(path: Path) -> Marks:
     try:
         content = _MarksFile.model_validate_json(data)
         strokes = tuple(
-            Stroke(record.cls, np.array(record.points), record.width_px, record.author, record.time)
+            Stroke(
+                IGNORE if record.cls is None else record.cls,
+                np.array(record.points),
+                record.width_px,
+                record.author,
+                record.time,
+            )
             for record in content.strokes
         )
         _check_axes(content, strokes)
@@ -125,8 +131,10 @@ def _check_axes(content: _MarksFile, strokes: tuple[Stroke, ...]) -> None:
         raise ValueError(msg)
 
 
-def _stroke_record(stroke: Stroke) -> dict[str, Any]:
-    record: dict[str, Any] = {"class": stroke.cls, "points": stroke.points.tolist(), "width_px": stroke.width_px}
+def stroke_record(stroke: Stroke) -> dict[str, Any]:
+    """A stroke as ``marks/CASE.json`` holds it; the class of an eraser is null."""
+    cls = None if stroke.cls == IGNORE else stroke.cls
+    record: dict[str, Any] = {"class": cls, "points": stroke.points.tolist(), "width_px": stroke.width_px}
     if stroke.author is not None:
         record["author"] = stroke.author
     if stroke.time is not None:

@@ -106,10 +106,10 @@ def held_out(groups: Mapping[str, str], fraction: float, seed: int) -> Split:
     if len(members) < 2 or not 0 < fraction < 1:
         raise InputError(
             "nothing can be held out",
-            where="--select marks",
+            where="--select marks, --hold-out",
             expected="two groups or more, and a fraction between 0 and 1",
             received=f"{len(members)} groups, fraction {fraction}",
-            todo="use --select last, or import more patients or slides",
+            todo="use --select last without --hold-out, or mark or import more patients or slides",
         )
     wanted = min(max(round(fraction * len(members)), 1), len(members) - 1)
     chosen = _shuffled(members, seed)[:wanted]

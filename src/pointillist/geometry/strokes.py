@@ -22,7 +22,7 @@ from pointillist.types import IGNORE, Floats, LabelMap, Mask, Stroke
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["inside", "rasterise", "scale", "simplify", "trace"]
+__all__ = ["inside", "pixels_of", "rasterise", "scale", "simplify", "trace"]
 
 
 def rasterise(
@@ -50,7 +50,7 @@ def rasterise(
             ``IGNORE``.
 
     Returns:
-        ``uint8`` class indices of the given shape, ``IGNORE`` where nothing was drawn.
+        ``uint8`` class indices of the given shape, ``IGNORE`` where nothing was drawn, or an eraser was drawn last.
 
     Raises:
         GeometryError: if the strokes, the shape and ``onto`` do not fit each other.
@@ -69,6 +69,27 @@ def rasterise(
     classes = np.array([stroke.cls for stroke in strokes], dtype=np.uint8)
     planes.view(canvas)[tuple(pixels.T)] = classes[number]  # NumPy keeps the last of repeated indices
     return canvas
+
+
+def pixels_of(strokes: Sequence[Stroke], shape: tuple[int, ...], slice_axis: int = -1) -> tuple[Ints, Ints]:
+    """List the pixels that ``rasterise`` draws, stroke by stroke in drawing order.
+
+    Args:
+        strokes: as for ``rasterise``.
+        shape: as for ``rasterise``.
+        slice_axis: as for ``rasterise``.
+
+    Returns:
+        ``(p,)`` places in the flat (row, column[, slice]) array, and ``(p,)`` the number of the stroke of each.
+
+    Raises:
+        GeometryError: if the strokes do not fit the shape.
+    """
+    planes = planes_of(shape, slice_axis)
+    pixels, number = _covered(strokes, planes)
+    size = planes.size if planes.ndim == 2 else (*planes.size, planes.slices)
+    places: Ints = np.ravel_multi_index(tuple(pixels.T), size)
+    return places, number
 
 
 def inside(strokes: Sequence[Stroke], shape: tuple[int, ...], slice_axis: int = -1) -> Mask:

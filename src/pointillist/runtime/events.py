@@ -15,8 +15,9 @@ from pointillist.errors import PointillistError
 class EventLog:
     """Append events to ``events.jsonl``; every line is complete or absent.
 
-    Kinds in use: ``start``, ``resume``, ``step`` (step, epoch, lr, loss, terms, seconds_left), ``validation``,
-    ``checkpoint``, ``warning``, ``stop``, ``end``.
+    Kinds in use of training: ``start`` (method, total, steps_an_epoch), ``resume`` (step), ``step`` (step, lr, loss,
+    terms, seconds_left; the first of a session, then every tenth), ``validation`` (step, partial_ce, improved),
+    ``checkpoint``, ``warning`` (message), ``stop``, ``end`` (the last step is made), ``model`` (the model is written).
 
     Args:
         path: the file; events are appended.
@@ -50,26 +51,54 @@ class EventLog:
         self.close()
 
 
+class EventReader:
+    """Read a log that somebody else is writing: every call gives what came since the last.
+
+    Args:
+        path: the file, which need not be there yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._offset, self._lines = path, 0, 0
+
+    def new(self) -> Iterator[dict[str, Any]]:
+        """Complete events that were not given yet; a last line that is still being written is left for the next call.
+
+        Raises:
+            PointillistError: if a complete line is not an event.
+        """
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                self._offset += len(line)
+                self._lines += 1
+                yield self._event(line)
+
+    def _event(self, line: bytes) -> dict[str, Any]:
+        try:
+            event: dict[str, Any] = json.loads(line)
+            return event | {"event": str(event["event"])}
+        except (ValueError, KeyError, TypeError) as error:
+            raise PointillistError(
+                "the event log is damaged",
+                where=f"{self._path}, line {self._lines}",
+                expected="one JSON object with an 'event'",
+                received=line[:80].decode(errors="replace").strip(),
+                todo="remove the line",
+            ) from error
+
+
 def read_events(path: Path) -> Iterator[dict[str, Any]]:
     """Every complete event of a log; a last line that is still being written is left out.
 
     Raises:
         PointillistError: if a complete line is not an event.
     """
-    if not path.exists():
-        return
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], start=1):
-        try:
-            event = json.loads(line)
-            yield event | {"event": str(event["event"])}
-        except (ValueError, KeyError, TypeError) as error:
-            raise PointillistError(
-                "the event log is damaged",
-                where=f"{path}, line {number}",
-                expected="one JSON object with an 'event'",
-                received=line[:80],
-                todo="remove the line",
-            ) from error
+    yield from EventReader(path).new()
 
 
 def _drop_partial_line(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from dataclasses import asdict, dataclass, field, replace
@@ -35,16 +36,21 @@ class Plan:
         settings: of the method, where they differ from its defaults.
         fold: counted from 1 as in the papers; None trains on every training case.
         groups: patients or slides that are trained on, drawn by the seed, fewer among more; None takes all.
+        only_marked: leave slices without a mark out, instead of drawing them too, for what an unmarked image can teach.
         iterations: optimiser steps.
+        minutes: the time budget that the iterations follow from; None where they were given.
         size: rows and columns of a training image.
         batch: images a step.
         net: name of the network.
         pretrained: file with weights of its encoder; None begins with random ones.
+        init: folder of an earlier run or model to begin with the weights of; None begins anew.
+        init_sha256: of that model's weights, once they were read.
         seed: of everything.
         device: ``cpu``, ``cuda`` …
         precision: ``32-true`` or ``bf16-mixed``.
         threads: of the processor.
         select: ``last`` keeps the last iterate, ``marks`` the best by partial cross-entropy on held-out marks.
+        hold_out: validate on the marks of a tenth of the groups even where the last iterate is kept.
         recalibrate_bn: re-estimate BatchNorm statistics without dropout before validation and saving.
         augmentation: its name.
         normalisation: of intensities, by name.
@@ -61,16 +67,21 @@ class Plan:
     settings: dict[str, Any] = field(default_factory=dict)
     fold: int | None = None
     groups: int | None = None
+    only_marked: bool = False
     iterations: int = 1500
+    minutes: float | None = None
     size: int = 128
     batch: int = 12
     net: str = "unet"
     pretrained: str | None = None
+    init: str | None = None
+    init_sha256: str | None = None
     seed: int = 1
     device: str = "cpu"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     threads: int = 1
     select: Literal["last", "marks"] = "last"
+    hold_out: bool = False
     recalibrate_bn: bool = False
     augmentation: str = "acdc"
     normalisation: NormalisationName = "acdc"
@@ -91,6 +102,22 @@ class Plan:
                     received=getattr(self, name),
                     todo="give a larger number",
                 )
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise InputError(
+                "a time budget must be a positive number of minutes",
+                where="--minutes",
+                expected="more than 0",
+                received=self.minutes,
+                todo="give at least a minute or two",
+            )
+        if self.init is not None and self.pretrained is not None:
+            raise InputError(
+                "a network cannot begin with two kinds of weights",
+                where="--init, --pretrained",
+                expected="one of them",
+                received="both",
+                todo="leave --pretrained out: the earlier run's encoder is trained already",
+            )
         if not 0 <= self.keep <= self.iterations:
             raise InputError(
                 "so many models cannot be kept",
@@ -147,13 +174,16 @@ def read_plan(run: Path) -> Plan:
         ) from error
 
 
-def split_of(plan: Plan, dataset: Dataset, *, hold_out: bool) -> tuple[Split, tuple[str, ...]]:
+def split_of(
+    plan: Plan, dataset: Dataset, *, hold_out: bool, among: frozenset[str] | None = None
+) -> tuple[Split, tuple[str, ...]]:
     """Which cases a run trains on, and which it validates on.
 
     Args:
         plan: names the fold.
         dataset: the cases.
         hold_out: whether a tenth of the groups is held out for validation on their marks.
+        among: the cases that may be trained on or held out for validation; None is all.
 
     Returns:
         The fold (``val`` is what training never sees), and the case ids held out of ``train`` for validation.
@@ -182,6 +212,8 @@ def split_of(plan: Plan, dataset: Dataset, *, hold_out: bool) -> tuple[Split, tu
             received=f"none in fold {plan.fold}" if plan.fold else "none",
             todo="choose another fold, or import the dataset anew",
         )
+    if among is not None:
+        fold = replace(fold, train=tuple(case for case in fold.train if case in among))
     groups = {case.id: case.group for case in dataset.training if case.id in set(fold.train)}
     if plan.groups is not None:
         fold = replace(fold, train=drawn_groups(groups, plan.groups, plan.seed))

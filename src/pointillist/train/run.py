@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from pointillist.data.augment.source import SliceSource
@@ -18,10 +20,13 @@ from pointillist.data.dataset import Dataset
 from pointillist.errors import DatasetError, InputError
 from pointillist.methods import Method, build_method
 from pointillist.nets.registry import build_net
-from pointillist.predict.model import ModelDescription, save_model
+from pointillist.predict.model import ModelDescription, read_description, save_model
 from pointillist.runtime.clock import derive_seed
 from pointillist.runtime.distributed import rank
+from pointillist.runtime.events import EventLog
 from pointillist.runtime.memory import keep_freed_memory
+from pointillist.train.earlier import build_on_earlier
+from pointillist.train.pace import affordable_iterations
 from pointillist.train.plan import Plan, read_plan, split_of, write_plan
 from pointillist.train.trainer import Progress, Trainer
 
@@ -52,7 +57,9 @@ def train(plan: Plan, run: Path, *, on_progress: Callable[[Progress], None] = la
             received="run.json",
             todo="go on with it by --resume, or choose another name",
         )
-    trainer = _prepare(plan, run, on_progress)
+    ready = _prepare(plan)
+    plan = _resolved(plan, ready, run)
+    trainer = _trainer(plan, ready, run, on_progress)
     if rank() == 0:
         write_plan(run, plan, _details(plan, trainer))
     _finish(plan, run, trainer, resume=False)
@@ -69,32 +76,71 @@ def resume(run: Path, *, on_progress: Callable[[Progress], None] = lambda _: Non
         Stopped: when asked to stop again.
     """
     plan = read_plan(run)
-    trainer = _prepare(plan, run, on_progress)
     started = any((run / "checkpoints").glob("step_*.sha256"))
-    _finish(plan, run, trainer, resume=started)
+    ready = _prepare(replace(plan, init=None) if started else plan)  # a checkpoint needs the earlier run no more
+    _finish(plan, run, _trainer(plan, ready, run, on_progress), resume=started)
 
 
-def _prepare(plan: Plan, run: Path, on_progress: Callable[[Progress], None]) -> Trainer:
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    """What a run begins with: the method, and slices by number."""
+
+    dataset: Dataset
+    method: Method
+    source: SliceSource
+    train: NDArray[np.int64]
+    selection: NDArray[np.int64]
+
+
+def _prepare(plan: Plan) -> _Ready:
     dataset = Dataset.open(Path(plan.dataset))
     torch.set_num_threads(plan.threads)
     keep_freed_memory()
     method = new_method(plan, dataset)
     truth = method.needs.dense_truth
     _refuse_truth(plan, dataset, wanted=truth)
-    fold, held_out = split_of(plan, dataset, hold_out=plan.select == "marks" or method.needs.validation)
+    split_of(plan, dataset, hold_out=False)  # a fold that is not there is said before a cache is made
     cache = cached(dataset, CacheSettings(plan.size, plan.grid, plan.normalisation, truth=truth))
-    source = SliceSource.open(cache, plan.device, labels="truth" if truth else "marks")
-    train_slices, validation = cache.subset(fold.train), cache.subset(held_out)
+    everything = cache.subset(case.id for case in dataset.training)
+    usable = cache.marked(everything) if plan.only_marked and not truth else everything
+    if not len(usable):
+        raise _unmarked(plan, "training")
+    among = frozenset(cache.ids[number].partition("/")[0] for number in usable.tolist())
+    hold_out = plan.select == "marks" or plan.hold_out or method.needs.validation
+    fold, held_out = split_of(plan, dataset, hold_out=hold_out, among=among)
+    train_slices, validation = (
+        slices[np.isin(slices, usable)] for slices in (cache.subset(fold.train), cache.subset(held_out))
+    )
     for slices, role in ((train_slices, "training"), (validation, "held-out training")):
-        if len(slices) and not truth and not cache.marked(slices):
-            raise InputError(
-                f"no {role} case holds a mark",
-                where=f"{dataset.root}, fold {plan.fold}",
-                expected="points or scribbles in labelsTr",
-                received="unmarked pixels alone",
-                todo="draw marks with `pointillist simulate`, or import label images as sparse with --unlabelled",
-            )
-    return Trainer(plan, method, source, train_slices, validation, run, on_progress=on_progress)
+        if len(slices) and not truth and not len(cache.marked(slices)):
+            raise _unmarked(plan, role)
+    source = SliceSource.open(cache, plan.device, labels="truth" if truth else "marks")
+    return _Ready(dataset, method, source, train_slices, validation)
+
+
+def _unmarked(plan: Plan, role: str) -> InputError:
+    return InputError(
+        f"no {role} case holds a mark",
+        where=f"{plan.dataset}, fold {plan.fold}",
+        expected="points or scribbles in labelsTr",
+        received="unmarked pixels alone",
+        todo="draw marks with `pointillist simulate`, or import label images as sparse with --unlabelled",
+    )
+
+
+def _resolved(plan: Plan, ready: _Ready, run: Path) -> Plan:
+    """The plan with what only data, weights and the machine decide."""
+    if plan.only_marked:  # the first few marked images may be fewer than a batch
+        plan = replace(plan, batch=min(plan.batch, len(ready.train)))
+    if plan.init is not None:
+        plan = replace(plan, init_sha256=read_description(Path(plan.init)).sha256)
+    if plan.minutes is not None:
+        plan = replace(plan, iterations=affordable_iterations(plan, ready.method, ready.source, ready.train, run))
+    return plan
+
+
+def _trainer(plan: Plan, ready: _Ready, run: Path, on_progress: Callable[[Progress], None]) -> Trainer:
+    return Trainer(plan, ready.method, ready.source, ready.train, ready.selection, run, on_progress=on_progress)
 
 
 def _refuse_truth(plan: Plan, dataset: Dataset, *, wanted: bool) -> None:
@@ -118,12 +164,15 @@ def _refuse_truth(plan: Plan, dataset: Dataset, *, wanted: bool) -> None:
 
 
 def new_method(plan: Plan, dataset: Dataset) -> Method:
-    """The plan's method on a new network, with weights of the encoder's file and such as the seed decides."""
+    """The plan's method on a new network, with weights of an earlier run, or of the encoder's file and the seed."""
     torch.manual_seed(derive_seed(plan.seed, "weights"))
     net = build_net(plan.net, len(dataset.spec.channels), len(dataset.spec.classes))
     if plan.pretrained is not None:
         net.load_encoder(Path(plan.pretrained))
-    method = build_method(plan.method, net, dataset.spec, plan.settings)
+    if plan.init is not None:
+        method = build_on_earlier(plan, net, dataset)
+    else:
+        method = build_method(plan.method, net, dataset.spec, plan.settings)
     return cast("Method", nn.Module.to(method, memory_format=torch.channels_last))  # type: ignore[call-overload]
 
 
@@ -135,6 +184,9 @@ def _finish(plan: Plan, run: Path, trainer: Trainer, *, resume: bool) -> None:
     if plan.recalibrate_bn:
         trainer.recalibrate()
     _save(plan, run, trainer, plan.iterations)
+    if rank() == 0:
+        with EventLog(run / "events.jsonl") as log:
+            log.write("model", step=plan.iterations)
 
 
 def _save(plan: Plan, folder: Path, trainer: Trainer, step: int) -> None:
@@ -156,6 +208,7 @@ def _save(plan: Plan, folder: Path, trainer: Trainer, step: int) -> None:
             "data": trainer.source.cache.key,
             "fold": plan.fold,
             "iterations": step,
+            "init": plan.init and {"run": Path(plan.init).name, "sha256": plan.init_sha256},
             "pretrained": plan.pretrained and Path(plan.pretrained).name,
             "seed": plan.seed,
             "recalibrated_bn": plan.recalibrate_bn,

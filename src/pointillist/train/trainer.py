@@ -145,7 +145,9 @@ class Trainer:
             if resume:
                 self._load(log)
             else:
-                log.write("start", method=self.method.name, total=self.plan.iterations)
+                log.write(
+                    "start", method=self.method.name, total=self.plan.iterations, steps_an_epoch=self.steps_an_epoch
+                )
                 self.method.before_training(self._context())
             self._loop(log, keep)
             average_buffers(self.method)
@@ -178,7 +180,7 @@ class Trainer:
                 self.method.after_epoch(context)
             done = self._step - first
             left = (time.monotonic() - began) / done * (self.plan.iterations - self._step)
-            if self._step % _LOG_EVERY == 0 or self._step == self.plan.iterations:
+            if done == 1 or self._step % _LOG_EVERY == 0 or self._step == self.plan.iterations:
                 self._log_step(log, out, left)
             self._validate_if_due(log, context)
             if self._step in kept_steps:

@@ -216,7 +216,10 @@ def _marks(dataset: Dataset, case: Case, image: Image) -> tuple[LabelMap, Mappin
     if raster_hash(sparse.array) != marks.raster_sha256:
         return sparse.array, strokes
     base = read_base(dataset, case, image)
-    return nothing if base is None else base, strokes
+    if base is not None:
+        return base, strokes
+    planes = _planes(sparse.array, image.grid)  # a slice whose strokes were all erased counts as unmarked
+    return nothing, {number: drawn for number, drawn in strokes.items() if (planes[number] != IGNORE).any()}
 
 
 def _truth(dataset: Dataset, case: Case, image: Image) -> LabelMap:

@@ -197,10 +197,12 @@ class SliceCache:
         begin, end = self.plane_start[number : number + 2]
         return self.labels[begin:end].reshape(self.sizes[number])
 
-    def marked(self, numbers: NDArray[np.int64]) -> bool:
-        """Whether any of these slices holds a mark, as a raster or as a stroke."""
+    def marked(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of these slices that hold a mark, as a raster or as a stroke."""
         strokes = self.mark_start[numbers + 1] > self.mark_start[numbers]
-        return bool(strokes.any()) or any((self.label(int(number)) != IGNORE).any() for number in numbers)
+        rasters = [bool((self.label(int(number)) != IGNORE).any()) for number in numbers]
+        marked: NDArray[np.int64] = numbers[strokes | np.array(rasters, dtype=bool)]
+        return marked
 
     def native_truth(self, number: int) -> LabelMap:
         """Dense truth of one slice at native size, ``(h, w)``.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
+from pointillist.data.case import Case
 from pointillist.data.compressed import read_bytes
 from pointillist.data.dataset import Dataset
 from pointillist.data.exchange.class_map import ClassMap
@@ -90,7 +91,14 @@ class _Tally:
     notes: list[str] = field(default_factory=list)
 
 
-def bring_marks(dataset: Dataset, paths: Sequence[Path], options: BringOptions | None = None) -> Brought:
+def bring_marks(
+    dataset: Dataset,
+    paths: Sequence[Path],
+    options: BringOptions | None = None,
+    *,
+    dry_run: bool = False,
+    on_case: Callable[[Case, Marked], None] = lambda *_: None,
+) -> Brought:
     """Read marks from files and add them to the cases that their names say.
 
     Points and lines become strokes. Outlines and label images are areas: their pixels become part of the base raster,
@@ -101,6 +109,8 @@ def bring_marks(dataset: Dataset, paths: Sequence[Path], options: BringOptions |
         dataset: where they go.
         paths: files, and folders of files.
         options: how to understand them; None takes the defaults.
+        dry_run: read and check everything, and change nothing.
+        on_case: called with every case and all marks that it then has, for example to draw its picture.
 
     Raises:
         PointillistError: the first thing that is wrong; nothing is changed then.
@@ -111,8 +121,9 @@ def bring_marks(dataset: Dataset, paths: Sequence[Path], options: BringOptions |
     tally = _Tally(notes=list(notes))
     by_case = [list(group) for _, group in groupby(files, key=lambda one: one.case.id)]
     for group in by_case:
-        _marked(dataset, group, classes, options, tally)  # a mistake anywhere leaves everything as it was
-    for group in by_case:  # read again, so that one case at a time is in memory
+        marked = _marked(dataset, group, classes, options, tally)  # a mistake anywhere leaves everything as it was
+        on_case(group[0].case, marked)
+    for group in () if dry_run else by_case:  # read again, so that one case at a time is in memory
         write_marked(dataset, group[0].case, _marked(dataset, group, classes, options, _Tally()))
     return Brought(
         dataset.root,

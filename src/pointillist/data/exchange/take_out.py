@@ -14,6 +14,7 @@ from PIL import ImageColor
 
 from pointillist.data.case import Case
 from pointillist.data.dataset import Dataset
+from pointillist.data.exchange.erasing import without_erasers
 from pointillist.data.exchange.label_images import to_values, values_of
 from pointillist.data.exchange.matching import Format
 from pointillist.data.exchange.placing import AxisOrder, to_native
@@ -105,6 +106,9 @@ def _write(dataset: Dataset, case: Case, folder: Path, form: Format, axes: AxisO
             received="a 2-D image" if flat else "a volume",
             todo="use --format napari or --format labels",
         )
+    if form not in ("labels", "nrrd"):
+        marked, erased = without_erasers(marked)
+        lost["strokes that an eraser touched and that are areas now"] += erased
     _count_lost(marked, form, lost)
     if form == "napari":
         _write_napari(dataset, case, marked, folder, axes)

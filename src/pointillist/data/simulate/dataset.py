@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -76,18 +77,33 @@ def simulate_dataset(source: Dataset, target: Path, settings: Settings) -> Simul
             received=f"{len(without)} of {len(source.training)} cases without, for example {without[:3]}",
             todo="import the dataset from a source with dense labels",
         )
+    note = f"marks simulated from the truth of {source.root.name}: {_said(settings)}"
+    strokes = _copy(source, target, f"simulate:{settings.generator}", note, lambda case: _draw(source, case, settings))
+    return Simulated(target, settings.generator, len(source.training), strokes)
+
+
+def unmarked_copy(source: Dataset, target: Path) -> Dataset:
+    """Copy a dataset, truth and folds included, as it is before anybody marks anything.
+
+    Raises:
+        PointillistError: if a file of the source is damaged; nothing is written then.
+    """
+    _copy(source, target, "simulate:annotator", f"the images of {source.root.name}, unmarked at first", lambda _: ())
+    return Dataset.open(target)
+
+
+def _copy(source: Dataset, target: Path, kind: str, note: str, strokes_of: Callable[[Case], tuple[Stroke, ...]]) -> int:
+    """Write the new dataset; the number of strokes."""
     strokes = 0
-    with DatasetBuilder(
-        target, name=source.name, spec=source.spec, ending=source.ending, kind=f"simulate:{settings.generator}"
-    ) as builder:
+    with DatasetBuilder(target, name=source.name, spec=source.spec, ending=source.ending, kind=kind) as builder:
         for case in source.training:
-            new = _with_marks(source, case, settings)
+            new = _with_marks(source, case, strokes_of(case))
             strokes += len(new.strokes)
             builder.add(new)
         for case in source.testing:
             builder.add(_held_out(source, case))
-        builder.finish(source.splits(), (f"marks simulated from the truth of {source.root.name}: {_said(settings)}",))
-    return Simulated(target, settings.generator, len(source.training), strokes)
+        builder.finish(source.splits(), (note,))
+    return strokes
 
 
 def _said(settings: Settings) -> str:
@@ -96,13 +112,13 @@ def _said(settings: Settings) -> str:
     return ", ".join([settings.generator, *(f"{name} {value}" for name, value in stated.items())])
 
 
-def _with_marks(source: Dataset, case: Case, settings: Settings) -> NewCase:
+def _with_marks(source: Dataset, case: Case, strokes: tuple[Stroke, ...]) -> NewCase:
     image, dense = source.image(case), source.dense_labels(case)
     return NewCase(
         id=case.id,
         image=image,
         group=case.group,
-        strokes=_draw(source, case, settings),
+        strokes=strokes,
         dense=dense.array,
         instances=_instances(case),
         notes=image.notes,

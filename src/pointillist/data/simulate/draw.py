@@ -65,19 +65,20 @@ def draw(
     volume = dense[:, :, None] if dense.ndim == 2 else np.moveaxis(dense, slice_axis, -1)
     numbers = list(range(volume.shape[2]))
     if chosen.annotation == "full":
-        numbers = labelled_slices(volume, _random(seed, dataset, case, None), **settings)
+        numbers = labelled_slices(volume, seeded(seed, dataset, case, None), **settings)
         settings = {}
     marks: list[Stroke] = []
     for number in numbers:
         plane = np.ascontiguousarray(volume[:, :, number])
-        strokes = chosen.function(plane, _random(seed, dataset, case, number), **settings)
+        strokes = chosen.function(plane, seeded(seed, dataset, case, number), **settings)
         depth = [] if dense.ndim == 2 else [float(number)]
         marks += [_placed(stroke, depth, f"simulate:{generator}") for stroke in strokes]
     return marks
 
 
-def _random(seed: int, dataset: str, case: str, number: int | None) -> np.random.Generator:
-    digest = hashlib.sha256(json.dumps([seed, dataset, case, number]).encode()).digest()
+def seeded(*parts: int | str | None) -> np.random.Generator:
+    """Random numbers that names and numbers decide, such as (seed, data set, case, slice)."""
+    digest = hashlib.sha256(json.dumps(parts).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest, "big"))
 
 

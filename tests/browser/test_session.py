@@ -1,0 +1,135 @@
+"""Nothing is lost: servers that die, full disks, two tabs."""
+
+import json
+
+import numpy as np
+import pytest
+
+AWAY = "The server does not answer."
+
+
+def scribble(page, index):
+    across = 0.3 + 0.04 * (index % 10)
+    page.drag((across, 0.3), (across + 0.02, 0.5), steps=3)
+
+
+def test_strokes_drawn_while_the_server_is_dead_arrive_once(hearts, serve, open_page):
+    server = serve(hearts)
+    page = open_page(server)
+    before = page.strokes()
+    scribble(page, 0)
+    server.kill()
+    for index in range(1, 4):
+        scribble(page, index)
+    page.keys("z")
+    page.tab.locator("#banner", has_text=AWAY).wait_for()
+    assert "kept here" in page.tab.inner_text("#saved")
+    server.start()
+    page.tab.locator("#banner").wait_for(state="hidden")
+    assert len(page.new_strokes(before)) == 3
+
+
+def test_strokes_outlive_a_page_that_is_closed_before_they_are_saved(hearts, serve, open_page):
+    server = serve(hearts)
+    page = open_page(server)
+    before, case = page.strokes(), page.case
+    server.kill()
+    scribble(page, 0)
+    scribble(page, 1)
+    page.tab.wait_for_timeout(300)
+    later = page.tab.context.new_page()
+    page.tab.close()
+    server.start()
+    again = open_page(server, case, beside=page) if not later.is_closed() else None
+    assert len(again.new_strokes(before)) == 2
+
+
+def test_a_server_with_another_token_says_what_to_do(hearts, serve, open_page):
+    server = serve(hearts)
+    page = open_page(server)
+    before, case = page.strokes(), page.case
+    server.kill()
+    server.token = "another-token-for-tests"
+    server.start()
+    scribble(page, 0)
+    page.tab.locator("#banner", has_text="started anew").wait_for()
+    other = open_page(server, case, beside=page)
+    page.tab.locator("#banner").wait_for(state="hidden")
+    page.saved()
+    assert len(other.new_strokes(before)) == 1
+
+
+def test_two_tabs_keep_each_others_strokes(hearts, serve, open_page):
+    server = serve(hearts)
+    one = open_page(server)
+    other = open_page(server, one.case, beside=one)
+    before = one.strokes()
+    scribble(one, 0)
+    scribble(other, 5)
+    scribble(one, 2)
+    one.saved()
+    other.saved()
+    assert len(one.new_strokes(before)) == 3
+    for tab in (one, other):
+        tab.until("[...document.querySelectorAll('.class .count')][1].textContent !== ''")
+        counted = "[...document.querySelectorAll('.class .count')].reduce((sum, e) => sum + Number(e.textContent), 0)"
+        tab.until(f"{counted} === {len(before) + 3}")
+    one.keys("z", "z", "z")
+    assert len(other.new_strokes(before)) == 1
+
+
+@pytest.mark.parametrize(("status", "what"), [(507, "the disk is full"), (507, "the dataset's folder is read-only")])
+def test_a_full_disk_is_said_and_strokes_stay_in_the_page(hearts, serve, open_page, status, what):
+    page = open_page(serve(hearts))
+    before = page.strokes()
+    error = {
+        "what": what,
+        "where": "marks/log",
+        "expected": "",
+        "received": "",
+        "todo": "Make room.",
+        "kind": "disk-full",
+    }
+    answer = {"status": status, "content_type": "application/json", "body": json.dumps({"error": error})}
+    page.tab.route("**/ops", lambda route: route.fulfill(**answer))
+    scribble(page, 0)
+    page.tab.locator("#banner", has_text=what).wait_for()
+    scribble(page, 1)
+    page.tab.unroute("**/ops")
+    page.tab.locator("#banner").wait_for(state="hidden")
+    assert len(page.new_strokes(before)) == 2
+
+
+def test_a_mark_that_the_server_never_takes_does_not_hold_up_the_others(hearts, serve, open_page):
+    page = open_page(serve(hearts))
+    before = page.strokes()
+    refused = []
+
+    def judge(route):
+        ops = route.request.post_data_json["ops"]
+        refused.append(refused[0] if refused else ops[0]["id"])
+        if any(op["id"] == refused[0] for op in ops):
+            error = {"what": "the stroke lies outside", "todo": "draw inside"}
+            route.fulfill(status=422, content_type="application/json", body=json.dumps({"error": error}))
+        else:
+            route.continue_()
+
+    page.tab.route("**/ops", judge)
+    scribble(page, 0)
+    scribble(page, 1)
+    page.tab.locator("#banner", has_text="the stroke lies outside").wait_for()
+    assert len(page.new_strokes(before)) == 1
+
+
+def test_time_is_counted_while_somebody_works(hearts, serve, open_page):
+    page = open_page(serve(hearts))
+    case = page.case
+    for index in range(4):
+        scribble(page, index)
+        page.tab.wait_for_timeout(600)
+    page.keys("PageDown")
+    page.tab.wait_for_timeout(300)
+    page.saved()
+    seconds = page.tab.request.get(f"{page.server.address}/api/cases/{case}").json()["seconds"]
+    assert 1 <= seconds < 60
+    assert np.isfinite(seconds)
