@@ -177,6 +177,6 @@ function aboutOf(one, score) {
   if (one.shape?.length === 3 && Number.isInteger(one.slice_axis)) {
     parts.push(`${one.marked_slices ? `${one.marked_slices}/` : ""}${one.shape.at(one.slice_axis)} slices`);
   } else if (one.marked && !one.strokes) parts.push("marked");
-  if (one.seconds >= 1) parts.push(clockText(one.seconds));
+  if (one.seconds >= 1 && score === undefined) parts.push(clockText(one.seconds));
   return parts.join(" · ");
 }
