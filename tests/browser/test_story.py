@@ -51,6 +51,8 @@ def test_from_a_folder_of_pictures_to_a_model_that_is_corrected(cells, serve, op
     page.drag((0.4, 0.9), (0.6, 0.9))
     page.tab.get_by_role("button", name="Train on").click()  # at once: what was drawn just now is learned from
     wait_for(page, "002-pce")
+    suggest = page.tab.locator(".run", has_text="002-pce").first.get_by_role("button", name="Suggest")
+    assert suggest.get_attribute("aria-pressed") == "true"  # the places are those of the new run
     assert read_label(Dataset.open(root).case("cell1").sparse).array[int(0.9 * SIDE), SIDE // 2] == 0
     assert json.loads((runs / "002-pce" / "run.json").read_text())["plan"]["init"] == str(runs / "001-pce")
     page.tab.locator(".run", has_text="001-pce").last.get_by_role("button", name="Compare").click()

@@ -48,7 +48,10 @@ export class Runs {
     else this.state.set({ runs: runs.with(known, { ...runs[known], ...news }) });
     const before = runs[known];
     const ready = news.predicted;
-    if (ready && !before?.predicted) this.show(news.id, { shown: true });
+    if (ready && !before?.predicted) {
+      this.show(news.id, { shown: true });
+      if (this.state.get("suggestions")) this.#suggest(news.id);
+    }
     if (this.#open === news.id) this.#watch();
   }
 
