@@ -15,7 +15,7 @@ RUN = {
     "step": 600, "steps": 600, "seconds_left": None, "predicted": True, "error": None,
 }  # fmt: skip
 CURVES = {
-    "losses": {"pce": [[step, 2 / (1 + step / 50)] for step in range(0, 600, 10)]},
+    "losses": {"pce": [[step, 2 / (1 + step / 50)] for step in range(0, 600, 10)], "crf": [[0, 40], [590, 20]]},
     "validation": [[300, 0.5], [600, 0.7]],
 }
 WEIGHT = {"name": "weight", "kind": "float", "default": 0.5, "low": 0, "high": 1, "choices": [], "text": "of the term."}
@@ -106,7 +106,11 @@ def test_curves_of_a_run(page):
     Loop(page, RUN)
     page.tab.get_by_role("button", name="001-pce", exact=True).click()
     names = [chart.get_attribute("aria-label") for chart in page.tab.locator(".chart").all()]
-    assert names == ["Loss: pce from 2 to 0.156", "Validation: marks held out from 0.5 to 0.7"]
+    assert names == [
+        "Loss: pce from 2 to 0.156",
+        "Loss: crf from 40 to 20",
+        "Validation: marks held out from 0.5 to 0.7",
+    ]
 
 
 def test_a_prediction_lies_over_the_image_and_is_compared(page):
@@ -123,6 +127,14 @@ def test_a_prediction_lies_over_the_image_and_is_compared(page):
     page.tab.wait_for_timeout(500)
     assert greenness() < before - 20
     assert page.tab.locator("[data-what=difference]").get_attribute("aria-pressed") == "true"
+
+
+def test_a_prediction_lies_over_the_image_that_is_opened_next(page):
+    Loop(page, RUN)
+    before = page.picture()[300:400, 300:400] @ (-1, 2, -1)
+    page.keys("o", "PageDown")
+    page.tab.wait_for_timeout(1500)
+    assert (page.picture()[300:400, 300:400] @ (-1, 2, -1)).mean() > before.mean() + 50
 
 
 def test_training_goes_on_from_the_last_weights(page):

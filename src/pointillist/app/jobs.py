@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from asyncio.subprocess import DEVNULL, PIPE
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,7 +64,7 @@ class Jobs:
         self._runs: dict[str, Run] = {}
         self._told: dict[str, dict[str, Any]] = {}
         self._methods: bytes | None = None
-        self._busy = asyncio.Lock()
+        self._busy, self._listing, self._starting = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
 
     def run(self, name: str) -> Run:
@@ -102,29 +103,31 @@ class Jobs:
         Raises:
             Refused: if a run is going on (409), or the one to begin with has no model (422).
         """
-        self._refuse_second()
-        init = None if wish.init is None else self.run(wish.init)
-        await self._context.store.flush()
-        arguments = await training_arguments(self._context, wish.model_dump(), init)
-        folder = self._new_folder(wish.method)
-        request = wish.model_dump(mode="json") | {
-            "format": 1,
-            "dataset": str(self._context.dataset.root.resolve()),
-            "arguments": arguments,
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        write_json(folder / REQUEST, request)
-        return await self._launch(folder)
+        async with self._starting:
+            self._refuse_second()
+            init = None if wish.init is None else self.run(wish.init)
+            await self._context.store.flush()
+            arguments = await training_arguments(self._context, wish.model_dump(), init)
+            folder = self._new_folder(wish.method)
+            request = wish.model_dump(mode="json") | {
+                "format": 1,
+                "dataset": str(self._context.dataset.root.resolve()),
+                "arguments": arguments,
+                "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            }
+            write_json(folder / REQUEST, request)
+            return await self._launch(self.run(folder.name))
 
     async def resume(self, name: str) -> dict[str, Any]:
         """Go on with a run that was stopped, or failed; a run of the command line is predicted."""
-        self._refuse_second()
-        run = self.run(name)
-        await self._context.store.flush()
-        if not (run.folder / REQUEST).exists():
-            dataset = str(self._context.dataset.root.resolve())
-            write_json(run.folder / REQUEST, {"format": 1, "dataset": dataset, "arguments": []})
-        return await self._launch(run.folder)
+        async with self._starting:
+            self._refuse_second()
+            run = self.run(name)
+            await self._context.store.flush()
+            if not (run.folder / REQUEST).exists():
+                dataset = str(self._context.dataset.root.resolve())
+                write_json(run.folder / REQUEST, {"format": 1, "dataset": dataset, "arguments": []})
+            return await self._launch(run)
 
     async def stop(self, name: str) -> None:
         """Ask a run to save and end; it says by an event when it has."""
@@ -148,25 +151,29 @@ class Jobs:
 
     async def methods(self) -> bytes:
         """What ``pointillist methods --json`` says, asked once for every version of the methods."""
-        async with self._busy:
+        async with self._listing:
             if self._methods is None:
-                self._methods = await anyio.to_thread.run_sync(_list_methods, self._context.cache)
+                self._methods = await _list_methods(self._context.cache)
             return self._methods
 
-    async def _launch(self, folder: Path) -> dict[str, Any]:
+    async def _launch(self, run: Run) -> dict[str, Any]:
         """Start the job's process; when this returns it holds its lock, or has ended."""
-        (folder / END).unlink(missing_ok=True)
-        command = [sys.executable, "-m", "pointillist.app.job", str(folder)]
-        with (folder / JOB_LOG).open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603 - returns at once; our own module
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-            )
-        _children.append(process)
-        with anyio.move_on_after(_LAUNCH_SECONDS):
-            while process.poll() is None and not held(folder / LOCK):
-                await asyncio.sleep(0.02)
+        (run.folder / END).unlink(missing_ok=True)
+        command = [sys.executable, "-m", "pointillist.app.job", str(run.folder)]
+        run.starting = True
+        try:
+            with (run.folder / JOB_LOG).open("ab") as log:
+                process = subprocess.Popen(  # noqa: S603 - returns at once; our own module
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                )
+            _children.append(process)
+            with anyio.move_on_after(_LAUNCH_SECONDS):
+                while process.poll() is None and not held(run.folder / LOCK):
+                    await asyncio.sleep(0.02)
+        finally:
+            run.starting = False
         self._watch()
-        summary = await self.detail(folder.name)
+        summary = await self.detail(run.id)
         return {name: value for name, value in summary.items() if name not in ("losses", "validation")}
 
     def _refuse_second(self) -> None:
@@ -260,22 +267,27 @@ async def list_methods(request: Request) -> Response:
     return answer(await jobs_of(request).methods())
 
 
-def _list_methods(cache: Path) -> bytes:
-    """The list as JSON; kept, because the command takes seconds."""
+async def _list_methods(cache: Path) -> bytes:
+    """The list as JSON; kept, because the command takes seconds. It ends with the server."""
     sources = Path(pointillist.__file__).parent / "methods"
     kept = cache / f"methods.{key_of(*sorted(sources.glob('*.py')))}.json"
     if kept.is_file():
         return kept.read_bytes()
     command = [sys.executable, "-m", "pointillist", "methods", "--json"]
-    found = subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL)  # noqa: S603 - ours
+    process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
     try:
-        methods = json.loads(found.stdout)
+        said, complaint = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    try:
+        methods = json.loads(said)
     except ValueError as error:
         raise PointillistError(
             "the methods cannot be listed",
             where="pointillist methods --json",
             expected="JSON",
-            received=found.stderr.decode(errors="replace")[-300:] or "nothing",
+            received=complaint.decode(errors="replace")[-300:] or "nothing",
             todo="run the command in a terminal",
         ) from error
     # `train` takes it in a method's place

@@ -23,9 +23,11 @@ class Run:
 
     Args:
         folder: of the run; its name is the run's id.
+        starting: whether its process is on its way, and does not hold the lock yet.
     """
 
     folder: Path
+    starting: bool = False
     losses: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     validation: list[tuple[int, float]] = field(default_factory=list)
 
@@ -42,7 +44,7 @@ class Run:
     @property
     def running(self) -> bool:
         """Whether a process works on it."""
-        return held(self.folder / LOCK)
+        return self.starting or held(self.folder / LOCK)
 
     @property
     def trained(self) -> bool:

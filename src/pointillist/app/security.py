@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
@@ -12,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pointillist.app.answers import LOG, Refused, refusal
-from pointillist.errors import InputError
+from pointillist.errors import InputError, PointillistError
 
 MOST_BODY_BYTES = 8 << 20
 MOST_UPLOAD_BYTES = 512 << 20
@@ -75,15 +76,20 @@ class Guard:
             return
         if scope["type"] != "http":
             return
+        sending = _Hardened(send)
         try:
             response = self._judged(scope)
         except Refused as error:
             LOG.warning("refused %s %s: %s", scope["method"], scope["path"], str(error).replace("\n", ";"))
             response = refusal(error)
         if response is not None:
-            await response(scope, receive, _hardened(send))
+            await response(scope, receive, sending)
             return
-        await self._app(scope, _Bounded(scope, receive), _hardened(send))
+        try:
+            await self._app(scope, _Bounded(scope, receive), sending)
+        except asyncio.CancelledError:  # the server ends, and waited for this one as long as it does
+            if not sending.begun:
+                await refusal(_ending(scope))(scope, receive, sending)
 
     def _judged(self, scope: Scope) -> Response | None:
         """An answer for a request that goes no further, or None."""
@@ -136,6 +142,21 @@ class _Bounded:
         return message
 
 
+class _Hardened:
+    """Sends an answer with the headers that keep a page from doing harm."""
+
+    def __init__(self, send: Send) -> None:
+        self._send, self.begun = send, False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.begun = True
+            headers = MutableHeaders(scope=message)
+            for name, value in _HEADERS.items():
+                headers[name] = value
+        await self._send(message)
+
+
 def _most(scope: Scope) -> int:
     return MOST_UPLOAD_BYTES if scope["path"] == _UPLOADS else MOST_BODY_BYTES
 
@@ -167,6 +188,17 @@ def _too_large(most: int, received: str) -> Refused:
     return Refused(413, error)
 
 
+def _ending(scope: Scope) -> Refused:
+    error = PointillistError(
+        "the server ends",
+        where=scope["path"],
+        expected="an answer",
+        received="none in time",
+        todo="start `pointillist annotate` again",
+    )
+    return Refused(503, error)
+
+
 def _stranger(what: str, where: str, expected: object, received: object) -> Refused:
     error = InputError(
         what,
@@ -176,14 +208,3 @@ def _stranger(what: str, where: str, expected: object, received: object) -> Refu
         todo="open the address that `pointillist annotate` printed",
     )
     return Refused(403, error)
-
-
-def _hardened(send: Send) -> Send:
-    async def hardened(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, value in _HEADERS.items():
-                headers[name] = value
-        await send(message)
-
-    return hardened

@@ -5,20 +5,22 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from functools import cache
 from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from pointillist.app import answers, cases, exchange, jobs, overlays, suggest, tiles
 from pointillist.app.answers import Refused
 from pointillist.app.context import Context
+from pointillist.app.places import key_of
 from pointillist.app.security import Guard
 from pointillist.errors import PointillistError
 
@@ -36,8 +38,26 @@ def routes() -> list[BaseRoute]:
         *overlays.routes,
         *suggest.routes,
         Route("/", page),
-        Mount("/static", StaticFiles(directory=STATIC, check_dir=False)),
+        Mount("/static", _Kept(directory=STATIC, check_dir=False)),
     ]
+
+
+class _Kept(StaticFiles):
+    """The page's files, which a browser keeps under a name that is another one after an upgrade."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """A file, asked for as ``VERSION/name`` by the page and as ``name`` by others."""
+        version, _, name = path.partition("/")
+        is_named = version == version_of_page()
+        response = await super().get_response(name if is_named else path, scope)
+        response.headers["Cache-Control"] = "max-age=31536000, immutable" if is_named else "no-cache"
+        return response
+
+
+@cache
+def version_of_page() -> str:
+    """Of all files of the page together."""
+    return key_of(*sorted(path for path in STATIC.rglob("*") if path.is_file()))
 
 
 async def page(_: Request) -> Response:
@@ -45,7 +65,8 @@ async def page(_: Request) -> Response:
     index = STATIC / "index.html"
     if not index.exists():
         return PlainTextResponse("the page is not part of this installation", 404)
-    return FileResponse(index, headers={"Cache-Control": "no-cache"})
+    content = index.read_text("utf-8").replace('"/static/', f'"/static/{version_of_page()}/')
+    return HTMLResponse(content, headers={"Cache-Control": "no-cache"})
 
 
 def build(context: Context) -> ASGIApp:

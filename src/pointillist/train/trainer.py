@@ -35,7 +35,7 @@ from pointillist.train.plan import Plan
 from pointillist.train.recipe import build_optimizer, rate_factor, set_rate
 from pointillist.types import IGNORE
 
-_LOG_EVERY = 10
+_LOG_EVERY, _LOG_SECONDS = 10, 2.0  # steps, or where they are slow, seconds
 
 
 @dataclass(frozen=True)
@@ -167,6 +167,7 @@ class Trainer:
 
     def _loop(self, log: EventLog, keep: Callable[[int], None]) -> None:
         began, first, kept_steps = time.monotonic(), self._step, self.plan.kept_steps
+        logged = began
         while self._step < self.plan.iterations:
             clock = self.clock
             torch.manual_seed(clock.seed_for("step"))
@@ -179,9 +180,12 @@ class Trainer:
             if self._step % self.steps_an_epoch == 0:
                 self.method.after_epoch(context)
             done = self._step - first
-            left = (time.monotonic() - began) / done * (self.plan.iterations - self._step)
-            if done == 1 or self._step % _LOG_EVERY == 0 or self._step == self.plan.iterations:
+            now = time.monotonic()
+            left = (now - began) / done * (self.plan.iterations - self._step)
+            due = self._step % _LOG_EVERY == 0 or now - logged >= _LOG_SECONDS
+            if done == 1 or due or self._step == self.plan.iterations:
                 self._log_step(log, out, left)
+                logged = now
             self._validate_if_due(log, context)
             if self._step in kept_steps:
                 average_buffers(self.method)

@@ -170,6 +170,7 @@ export class CaseList {
   }
 }
 
+/** What fits into a line. */
 function aboutOf(one, score) {
   const parts = [];
   if (score !== undefined) parts.push(`score ${score.toPrecision(2)}`);
@@ -178,5 +179,5 @@ function aboutOf(one, score) {
     parts.push(`${one.marked_slices ? `${one.marked_slices}/` : ""}${one.shape.at(one.slice_axis)} slices`);
   } else if (one.marked && !one.strokes) parts.push("marked");
   if (one.seconds >= 1) parts.push(clockText(one.seconds));
-  return parts.join(" · ");
+  return parts.slice(0, 2).join(" · ");
 }

@@ -72,7 +72,7 @@ async function start() {
   }
 
   const caseList = new CaseList(state, open);
-  const runs = new Runs(state, tellError);
+  const runs = new Runs(state, tellError, () => outbox.drained());
   const suggestions = new Suggestions(state, front, ({ row, col, column, slice }) => {
     if (slice !== undefined && slice !== null) stage.goTo(slice);
     viewer.reveal(row, col ?? column);

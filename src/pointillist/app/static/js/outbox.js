@@ -8,6 +8,7 @@ import { keep } from "./keep.js";
 const BATCH = { ops: 400, vertices: 40000 }; // well below what the server takes at once
 const FIRST_WAIT_MS = 300;
 const LONGEST_WAIT_MS = 5000;
+const PATIENCE_MS = 5000;
 
 export class Outbox {
   #queue = [];
@@ -54,6 +55,12 @@ export class Outbox {
   /** Operations of a case that the server has not acknowledged. */
   waiting(id) {
     return this.#queue.filter((entry) => entry.case === id).map((entry) => entry.op);
+  }
+
+  /** Resolves when the server has everything, or after a while in any case: it may be away. */
+  async drained() {
+    const end = performance.now() + PATIENCE_MS;
+    while (this.size && performance.now() < end) await new Promise((go) => setTimeout(go, 20));
   }
 
   get size() {

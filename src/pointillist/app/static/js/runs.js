@@ -15,13 +15,14 @@ export class Runs {
   #open = null; // the run whose charts are shown
   #details = new Map();
 
-  constructor(state, tell) {
-    Object.assign(this, { state, tell });
+  /** @param {object} state @param {(error: Error) => void} tell @param {() => Promise<void>} saved when the server has what was drawn */
+  constructor(state, tell, saved) {
+    Object.assign(this, { state, tell, saved });
     this.list = h("div", { class: "run-list" });
     this.form = h("form", { class: "train", onsubmit: (event) => this.#start(event) });
     fill(byId("runs"), h("div", { class: "head" }, h("h2", {}, "Train")), this.form, this.list);
     byId("runs").hidden = true;
-    state.on(["runs", "overlay"], () => this.#draw());
+    state.on(["runs", "overlay", "suggestions"], () => this.#draw());
   }
 
   /** Ask for methods and runs; without them there is no panel. */
@@ -47,7 +48,10 @@ export class Runs {
     else this.state.set({ runs: runs.with(known, { ...runs[known], ...news }) });
     const before = runs[known];
     const ready = news.predicted;
-    if (ready && !before?.predicted) this.show(news.id, { shown: true });
+    if (ready && !before?.predicted) {
+      this.show(news.id, { shown: true });
+      if (this.state.get("suggestions")) this.#suggest(news.id);
+    }
     if (this.#open === news.id) this.#watch();
   }
 
@@ -72,7 +76,7 @@ export class Runs {
     };
     select.addEventListener("change", adapt);
     adapt();
-    const minutes = h("input", { type: "number", name: "minutes", min: 0.5, max: 10000, step: "any", value: "2", "aria-label": "Minutes" });
+    const minutes = h("input", { type: "number", name: "minutes", min: 0.1, max: 10000, step: "any", value: "2", "aria-label": "Minutes" });
     fill(this.form,
       h("div", { class: "train-row" }, select, h("label", { class: "minutes" }, minutes, " min"), h("button", { type: "submit", class: "primary" }, "Train")),
       more);
@@ -85,7 +89,16 @@ export class Runs {
       const value = field.type === "checkbox" ? field.checked : field.value === "" ? null : field.type === "number" ? Number(field.value) : field.value;
       if (value !== null && String(value) !== field.dataset.default) wish.settings[field.dataset.setting] = value;
     }
+    await this.#begin(wish);
+  }
+
+  /** Start training with every stroke drawn so far; once, however often the button is pressed. */
+  async #begin(wish) {
+    if (this.beginning) return;
+    this.beginning = true;
+    await this.saved();
     await this.#act(() => api.startRun(wish));
+    this.beginning = false;
   }
 
   async #act(work) {
@@ -121,18 +134,19 @@ export class Runs {
         run.state !== "running" ? iconButton("trash", `Delete ${run.id}`, null, () => this.#delete(run.id)) : null),
       run.state === "running" || run.state === "stopped" ? bar : null,
       run.error ? h("p", { class: "problem" }, run.error) : null,
+      isOpen ? h("p", { class: "quiet" }, aboutOf(run)) : null,
       isOpen ? this.#charts(run) : null,
       ready ? h("div", { class: "chips" },
         chip("Show", () => this.show(run.id, { shown: !(overlay.run === run.id && overlay.shown) }), { "aria-pressed": overlay.run === run.id && overlay.shown }),
         overlay.run && overlay.run !== run.id ? chip("Compare", () => this.#compare(run.id), { "aria-pressed": overlay.other === run.id }) : null,
-        chip("Train on", () => this.#continue(run)),
+        run.state !== "running" ? chip("Train on", () => this.#continue(run)) : null,
         chip("Suggest", () => this.#suggest(run.id), { "aria-pressed": this.state.get("suggestions")?.run === run.id })) : null);
   }
 
   #charts(run) {
     const { losses, validation } = { ...run, ...this.#details.get(run.id) };
     const series = Array.isArray(losses) ? [["loss", losses]] : Object.entries(losses ?? {});
-    const pictures = [chart("Loss", series), chart("Validation", [["marks held out", validation ?? []]])].filter(Boolean);
+    const pictures = [...series.map((one) => chart("Loss", [one])), chart("Validation", [["marks held out", validation ?? []]])].filter(Boolean);
     return h("div", { class: "charts" }, pictures.length ? pictures : h("p", { class: "quiet" }, "No values yet."));
   }
 
@@ -162,7 +176,7 @@ export class Runs {
 
   #continue(run) {
     const minutes = Number(this.form.elements.minutes.value);
-    return this.#act(() => api.startRun({ method: run.method ?? "auto", settings: run.settings ?? {}, minutes, init: run.id }));
+    return this.#begin({ method: run.method ?? "auto", settings: run.settings ?? {}, minutes, init: run.id });
   }
 
   async #suggest(id) {
@@ -190,3 +204,5 @@ export class Runs {
     });
   }
 }
+
+const aboutOf = (run) => [run.method, run.init && `goes on from ${run.init}`].filter(Boolean).join(", ");

@@ -9,6 +9,7 @@ import { PlaneSource } from "./tilesource.js";
 
 const { Point, Viewer: SeaDragon } = window.OpenSeadragon;
 const CRISP_ABOVE = 8; // screen pixels per image pixel from which pixels are shown as squares
+const MARGIN = 60; // around what is well in sight
 
 export class Viewer {
   cache = new TileCache();
@@ -172,13 +173,13 @@ export class Viewer {
     this.redraw();
   }
 
-  /** Bring a pixel into the middle of the view, where it is not well in sight already. */
+  /** Bring a pixel well into sight, moving the view no more than that takes. */
   reveal(row, column) {
     const { x, y } = this.toClient(row, column);
     const box = this.element.getBoundingClientRect();
-    const margin = 60;
-    const inSight = x > box.left + margin && x < box.right - margin && y > box.top + margin && y < box.bottom - margin;
-    if (!inSight) this.panBy(box.left + box.width / 2 - x, box.top + box.height / 2 - y);
+    const move = (at, first, last) => Math.max(first + MARGIN - at, 0) + Math.min(last - MARGIN - at, 0);
+    const [dx, dy] = [move(x, box.left, box.right), move(y, box.top, box.bottom)];
+    if (dx || dy) this.panBy(dx, dy);
   }
 
   /** Draw what lies over the image once more in the next frame. */
@@ -197,7 +198,7 @@ export class Viewer {
 
   /** Load a plane behind the one that is there, and take its place when all of it is in. */
   #put(name, key, url, opacity, fit, filter) {
-    const layer = this.#layers.get(name) ?? { item: null, pending: null, key: null };
+    const layer = this.#layers.get(name) ?? { item: null, added: null, pending: null, key: null };
     this.#layers.set(name, layer);
     layer.opacity = opacity;
     if (layer.key === key) {
@@ -208,27 +209,26 @@ export class Viewer {
     layer.pending?.();
     return new Promise((resolve) => {
       let cancelled = false;
-      let added = null;
       layer.pending = () => {
         cancelled = true;
-        if (added) this.osd.world.removeItem(added);
-        layer.pending = null;
+        if (layer.added) this.osd.world.removeItem(layer.added);
+        layer.added = layer.pending = null;
         resolve(false);
       };
       this.osd.addTiledImage({
         tileSource: new PlaneSource(this.plane, url, this.cache, filter),
-        index: this.#indexOf(name),
         opacity: layer.opacity,
         preload: true,
         success: ({ item }) => {
           if (cancelled) return this.osd.world.removeItem(item);
-          added = item;
+          this.osd.world.setItemIndex(item, this.#indexOf(name));
+          layer.added = item;
           if (fit) this.osd.viewport.goHome(true);
           return whenLoaded(item, () => {
             if (cancelled) return;
             if (layer.item) this.osd.world.removeItem(layer.item);
             layer.item = item;
-            layer.pending = null;
+            layer.added = layer.pending = null;
             this.redraw();
             resolve(true);
           });
@@ -256,7 +256,8 @@ export class Viewer {
     const order = ["image", "overlay", "difference"];
     let index = 0;
     for (const lower of order) {
-      const item = this.#layers.get(lower)?.item;
+      const { added, item: shown } = this.#layers.get(lower) ?? {};
+      const item = added ?? shown;
       if (item) index = this.osd.world.getIndexOfItem(item) + 1;
       if (lower === name) break;
     }
