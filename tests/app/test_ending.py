@@ -3,6 +3,7 @@
 import asyncio
 
 from pointillist.app.security import Door, Guard
+from tests.app.loops import in_a_loop_of_its_own
 
 SCOPE = {"type": "http", "method": "GET", "path": "/api/methods", "query_string": b"", "headers": []}
 HEADERS = [(b"host", b"127.0.0.1:80"), (b"authorization", b"Bearer token")]
@@ -26,7 +27,7 @@ def cancelled(begun):
         asked.cancel()
         await asked
 
-    asyncio.run(main())
+    in_a_loop_of_its_own(main())
     return sent
 
 

@@ -12,6 +12,7 @@ from pointillist.cli.annotate import _listen
 from pointillist.cli.main import main
 from pointillist.data.dataset import Dataset
 from pointillist.errors import DatasetError, InputError
+from tests.app.loops import in_a_loop_of_its_own
 from tests.app.marking import pictures
 from tests.conftest import png
 
@@ -97,7 +98,7 @@ def test_small_answers_are_sent_at_once():
                 writer.close()
                 return await found
 
-    assert asyncio.run(answering())
+    assert in_a_loop_of_its_own(answering())
 
 
 def test_a_dataset_of_dense_truth_has_no_room_for_marks(tmp_path, capsys):

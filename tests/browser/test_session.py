@@ -75,6 +75,7 @@ def test_two_tabs_keep_each_others_strokes(hearts, serve, open_page):
         counted = "[...document.querySelectorAll('.class .count')].reduce((sum, e) => sum + Number(e.textContent), 0)"
         tab.until(f"{counted} === {len(before) + 3}")
     one.keys("z", "z", "z")
+    one.saved()
     assert len(other.new_strokes(before)) == 1
 
 

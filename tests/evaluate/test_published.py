@@ -22,6 +22,7 @@ WRITTEN = {
     "pclmix": [(0, 50), (0, 50), None],
     "attenscribble": [(0, 0), (0, 0), (0, 0)],
     "transunet": [(0, 0), (0, 0), (1, 0)],
+    "pscv": [(0, 0), (0, 0), (1, 0)],  # no code is public; TransUNet's, whose test it names
     "pymic": [(1, 0), (0, 100), (0, 100)],
 }
 

@@ -32,7 +32,13 @@ export async function request(method, path, body, { signal } = {}) {
     throw new ApiError(0, AWAY);
   }
   if (!answer.ok) throw new ApiError(answer.status, await detailOf(answer));
-  return answer.status === 204 ? null : answer.json();
+  if (answer.status === 204) return null;
+  try {
+    return await answer.json();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, AWAY); // it ended in the middle of its answer
+  }
 }
 
 async function detailOf(answer) {
