@@ -7,7 +7,9 @@ import socket
 
 import pytest
 
-from pointillist.app.security import MOST_BODY_BYTES, Door
+from pointillist.app.links import refuse_links_out
+from pointillist.app.security import MOST_BODY_BYTES, MOST_UPLOAD_BYTES, Door
+from pointillist.cli.main import main
 from tests.app.marking import draw, pictures
 from tests.app.served import TOKEN, served
 
@@ -127,6 +129,31 @@ def test_no_path_leads_out(client, path):
     assert set(json.loads(content)["error"]) >= {"what", "where", "expected", "received", "todo"}
 
 
+@pytest.mark.parametrize("name", ["imagesTr/pic0_0000.png", "labelsTr/pic0.png", "labelsTr", "marks", "dataset.json"])
+def test_a_dataset_with_a_link_that_leads_out_is_not_opened(tmp_path, capsys, name):
+    root, outside = pictures(tmp_path / "D").root, tmp_path / "outside"
+    if (root / name).exists():
+        (root / name).rename(outside)
+    else:
+        outside.mkdir()
+    before = outside.stat().st_mtime_ns
+    (root / name).symlink_to(outside)
+    with pytest.raises(SystemExit) as ended:
+        main(["annotate", str(root), "--no-browser", "--port", "0"])
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert "a link leads out of the dataset" in said
+    assert name in said
+    assert outside.stat().st_mtime_ns == before
+
+
+def test_links_within_a_dataset_and_broken_ones_are_harmless(tmp_path):
+    root = pictures(tmp_path / "D").root
+    (root / "same").symlink_to(root / "imagesTr")
+    (root / "loop").symlink_to("loop")
+    refuse_links_out(root)
+
+
 @pytest.mark.parametrize(
     ("headers", "body", "status"),
     [
@@ -148,6 +175,13 @@ def test_bodies_that_are_too_large_or_nonsense_are_refused_and_the_server_lives(
     assert answer.status == status
     assert all(json.loads(content)["error"][part] for part in ("what", "where", "expected", "received", "todo"))
     assert client.get("/api/cases/pic0")["revision"] == 0
+
+
+def test_an_upload_that_is_too_large_is_refused_before_it_comes(client):
+    headers = {"Content-Length": str(MOST_UPLOAD_BYTES + 1), "Content-Type": "multipart/form-data; boundary=b"}
+    answer, content = ask(client, "POST", "/api/import", headers | ALLOWED, b"")
+    assert answer.status == 413
+    assert "marks import" in json.loads(content)["error"]["todo"]
 
 
 def test_a_body_that_says_less_than_it_brings_is_cut_off(client):

@@ -59,6 +59,7 @@ def annotate(
     from pointillist.app.classes import finish
     from pointillist.app.context import Context
     from pointillist.app.folder import dataset_of
+    from pointillist.app.links import refuse_links_out
     from pointillist.app.only import only_server
     from pointillist.app.security import Door
     from pointillist.data.dataset import Dataset
@@ -67,6 +68,7 @@ def annotate(
     _check_address(host, token)
     folder, said = dataset_of(source, dataset)
     root = folder.resolve()
+    refuse_links_out(root)
     with only_server(root), _listen(host, port) as listening:
         finish(root)
         number = listening.getsockname()[1]
