@@ -1,11 +1,12 @@
 """How many clicks a segmentation costs, when they go anywhere and when they go where the app suggests.
 
-Run: python benchmarks/annotation_economy.py DATA OUT [--strategies …] [--seeds 1 2 3] [--rounds 6] [--iterations 600]
-
 Run: python benchmarks/annotation_economy.py DATA OUT [--strategies …] [--seeds 1 2 3] [--rounds 6] [--iterations N]
-once into each class present in one random slice of each of IMAGES random volumes, the same for all strategies. Then, in
-every round, a network learns from all clicks so far, beginning with the weights of the round before; the volumes are
-predicted with their uncertainty, and CLICKS more clicks are made in one slice of each of IMAGES volumes:
+
+Writes benchmarks/results/annotation_economy.json. A simulated annotator, which alone sees the dense truth, clicks on
+ACDC. First once into each class present in one random slice of each of IMAGES random volumes, the same for all
+strategies. Then, in every round, a network learns from all clicks so far, beginning with the weights of the round
+before; the volumes are predicted with their uncertainty, and CLICKS more clicks are made in one slice of each of IMAGES
+volumes:
 
 - random: volumes, slices and places at random, each class present in the slice as likely (as a person would click);
 - uniform: the same, places at random, whatever lies there;
@@ -16,7 +17,8 @@ predicted with their uncertainty, and CLICKS more clicks are made in one slice o
 DSC is the mean over classes of the means over the fold's held-out volumes. What counts is the number of clicks at which
 it first reaches the target, fixed before anything was run, between rounds by straight lines.
 
-OUT/STRATEGY-seedN/round-R.json holds a round's clicks and DSC. The same command goes on where it stopped.
+OUT/STRATEGY-seedN/round-R.json holds a round's clicks and DSC. The same command goes on where it stopped, and keeps
+what the results file already holds under the same settings.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from typing import Any
 
 import numpy as np
 
+from pointillist.benchmark.provenance import code_version
 from pointillist.data.case import Case
 from pointillist.data.dataset import Dataset
 from pointillist.data.image import Image
@@ -49,10 +52,11 @@ from pointillist.predict.model import load_model
 from pointillist.predict.predictor import Predictor
 from pointillist.predict.stream import Output, predict_stream
 from pointillist.runtime.memory import keep_freed_memory
-from pointillist.train.plan import Plan, best_precision
+from pointillist.train.plan import Plan, best_precision, processor
 from pointillist.train.run import resume, train
 from pointillist.types import Stroke
 
+RESULT = Path(__file__).parent / "results" / "annotation_economy.json"
 STRATEGIES = ("random", "images", "places", "uniform")
 TARGET = 0.5
 IMAGES, CLICKS, SIZE = 16, 4, 96
@@ -228,6 +232,15 @@ def clicks_to(rounds: list[dict[str, Any]], target: float) -> float | None:
     return None
 
 
+def recorded(path: Path, asked: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a results file holds of an experiment with these settings."""
+    if not path.exists():
+        return []
+    found = json.loads(path.read_bytes())
+    results: list[dict[str, Any]] = found.pop("results")
+    return results if found == json.loads(json.dumps(asked)) else []
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path, help="folder of the raw ACDC files")
@@ -240,20 +253,26 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=())
     parser.add_argument("--fold", type=int, default=1, help="fold 5 for whatever is chosen by looking at results")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--record", type=Path, default=RESULT, help="another file for trials")
     options = parser.parse_args()
     keep_freed_memory()
     source = options.out / "acdc"
     if not (source / "dataset.json").exists():
         import_acdc(options.data, source)
-    results = []
+    asked = {name: getattr(options, name) for name in ("method", "set", "iterations", "rounds", "fold")}
+    asked |= {"target": TARGET, "images": IMAGES, "clicks": CLICKS, "size": SIZE}
+    results = recorded(options.record, asked)
     for seed in options.seeds:  # all strategies of a seed, so that what is there can be compared early
         for strategy in options.strategies:
+            if any((one["strategy"], one["seed"]) == (strategy, seed) for one in results):
+                continue
             rounds = Experiment(Dataset.open(source), options.out, strategy, seed, options).run()
             reached = clicks_to(rounds, TARGET)
-            results.append({"strategy": strategy, "seed": seed, "clicks_to_target": reached, "rounds": rounds})
-            asked = {name: getattr(options, name) for name in ("method", "set", "iterations", "fold")}
-            asked |= {"target": TARGET, "images": IMAGES, "clicks": CLICKS, "size": SIZE}
-            write_json(options.out / "annotation_economy.json", {**asked, "results": results})
+            made_with = {"commit": code_version()["commit"], "processor": processor(), "threads": options.threads}
+            results = recorded(options.record, asked)  # another process may have added to it
+            results.append({"strategy": strategy, "seed": seed, "clicks": reached, **made_with, "rounds": rounds})
+            results.sort(key=lambda one: (STRATEGIES.index(one["strategy"]), one["seed"]))
+            write_json(options.record, {**asked, "results": results})
             print(f"{strategy}, seed {seed}: {reached} clicks to DSC {TARGET}", flush=True)
 
 
