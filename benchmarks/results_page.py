@@ -274,8 +274,8 @@ def annotation_economy() -> list[str]:
         "## Clicks that suggestions save",
         "",
         f"ACDC, fold {found['fold']}, {found['size']}×{found['size']}: {found['rounds']} rounds of "
-        f"{found['iterations']} iterations of `{found['method']}`, BatchNorm re-estimated, each from the weights of the "
-        f"one before; after each, {found['clicks']} more clicks in a slice of each of "
+        f"{found['iterations']} iterations of `{found['method']}`, BatchNorm re-estimated, each from the weights "
+        f"of the one before; after each, {found['clicks']} more clicks in a slice of each of "
         f"{found['images']} volumes. Clicks to a mean DSC of {found['target']}, which was fixed beforehand (–: not "
         "reached), then the DSC of every round, with the clicks that it had. `benchmarks/annotation_economy.py` says "
         "what the strategies are.",
