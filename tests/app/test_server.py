@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pointillist.app.places import log_path
+from pointillist.app.places import log_path, read_saved
 from pointillist.data.dataset import Dataset
 from pointillist.data.exchange.bring import bring_marks
 from pointillist.data.marked import Marked, read_marked, write_marked
@@ -71,11 +71,11 @@ def page(client, root):
     return Page(client, root)
 
 
-def listen(client, seen, last=None, until=None):
+def listen(client, seen, last=None, until=None, query=""):
     """Read events into a list of (kind, data, id) until something holds."""
     connection = http.client.HTTPConnection("127.0.0.1", client._port, timeout=30)
     headers = {"Authorization": f"Bearer {TOKEN}"} | ({"Last-Event-ID": last} if last else {})
-    connection.request("GET", "/api/events", headers=headers)
+    connection.request("GET", f"/api/events{query}", headers=headers)
     answer = connection.getresponse()
     assert answer.headers["content-type"].startswith("text/event-stream")
     fields = {}
@@ -93,9 +93,9 @@ def listen(client, seen, last=None, until=None):
     connection.close()
 
 
-def listening(client, until, last=None):
+def listening(client, until, last=None, query=""):
     seen = []
-    thread = threading.Thread(target=listen, args=(client, seen, last, until), daemon=True)
+    thread = threading.Thread(target=listen, args=(client, seen, last, until, query), daemon=True)
     thread.start()
     while not seen:
         time.sleep(0.01)
@@ -186,6 +186,14 @@ def test_a_page_that_was_away_is_told_what_it_missed(page):
         assert other[1][0] == "reset"
 
 
+def test_a_page_misses_nothing_between_the_list_of_cases_and_its_first_event(page):
+    seen = page.client.get("/api/dataset")["seen"]
+    page.send(draw("a"))
+    told, thread = listening(page.client, lambda events: events[-1][0] == "ops", query=f"?seen={seen}")
+    thread.join(20)
+    assert told[-1][1]["ops"][0]["stroke"]["id"] == "a"
+
+
 def test_a_restart_knows_everything(tmp_path):
     root = pictures(tmp_path / "D").root
     with served(root, tmp_path / "runs") as client:
@@ -219,7 +227,7 @@ def test_labels_edited_with_another_program_become_the_base(page):
     wait(lambda: (page.labels != IGNORE).any())
     edited = np.full((12, 20), 3, np.uint8)
     edited[10] = 2
-    time.sleep(1)  # the save is over when it says what it saved
+    wait(lambda: read_saved(page.root, page.id).writing is None)  # the save is over when it says what it saved
     write_label(page.case.sparse, edited, page.dataset.sparse_labels(page.case).grid)
     page.send(draw("b", 0, [(0, 0)]))
     wait(lambda: page.labels[0, 0] == 0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import secrets
 from typing import Any
 
 from starlette.requests import Request
@@ -30,7 +29,7 @@ async def dataset(request: Request) -> Response:
             **describe(context),
             "fresh": context.is_fresh,
             "cases": [context.summary(case.id) for case in context.store.cases],
-            "session": secrets.token_hex(8),
+            "seen": context.events.last,
             "run": context.run,
         }
     )
@@ -114,8 +113,9 @@ async def ops(request: Request) -> Response:
 
 
 async def events(request: Request) -> Response:
-    """``GET /api/events``."""
-    stream = context_of(request).events.stream(request.headers.get("last-event-id"))
+    """``GET /api/events?seen=``: what comes, after what came since an event was seen."""
+    last = request.headers.get("last-event-id") or request.query_params.get("seen")
+    stream = context_of(request).events.stream(last)
     return StreamingResponse(
         stream, media_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     )

@@ -28,6 +28,11 @@ class Events:
         self._bytes = 0
         self._listeners: set[asyncio.Queue[bytes | None]] = set()
 
+    @property
+    def last(self) -> str:
+        """The id of the newest event."""
+        return f"{self._start}-{self._number}"
+
     def publish(self, kind: str, data: dict[str, Any]) -> None:
         """Tell every page.
 
@@ -63,22 +68,22 @@ class Events:
             last: the id of the last event that the page saw, if it saw any.
         """
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING)
-        for missed in self._missed(last):
-            yield missed
-        self._listeners.add(queue)
+        self._listeners.add(queue)  # before the first word goes out: what happens meanwhile must not be missed
         try:
+            for missed in self._missed(last):
+                yield missed
             while (message := await _next(queue)) is not None:
                 yield message
         finally:
             self._listeners.discard(queue)
 
     def _message(self, kind: str, data: str) -> bytes:
-        return f"id: {self._start}-{self._number}\nevent: {kind}\ndata: {data}\n\n".encode()
+        return f"id: {self.last}\nevent: {kind}\ndata: {data}\n\n".encode()
 
     def _missed(self, last: str | None) -> list[bytes]:
         """What came since; a first comment makes the browser see the stream as open."""
         if not last:
-            return [f"id: {self._start}-{self._number}\n: welcome\n\n".encode()]
+            return [f"id: {self.last}\n: welcome\n\n".encode()]
         start, _, number = last.partition("-")
         oldest = self._recent[0][0] if self._recent else self._number + 1
         if start != self._start or not number.isdigit() or int(number) + 1 < oldest:

@@ -65,15 +65,15 @@ export function connection(state, banner) {
     },
 
     listen({ again, ...handlers }) {
-      let seen = false;
-      listen({
+      let wasOpen = false;
+      listen(state.get("dataset").seen, {
         ...handlers,
         problem: (problem) => problem.what ? banner.show("problem", { text: problem.what, todo: problem.todo, close: true }) : banner.clear("problem"),
         reset: () => again().catch(() => {}),
         open: () => {
           back();
-          if (seen) again().catch(() => {});
-          seen = true;
+          if (wasOpen) again().catch(() => {});
+          wasOpen = true;
         },
         away,
       });

@@ -3,12 +3,13 @@
 const SILENCE_MS = 25000;
 const FIRST_WAIT_MS = 300;
 const LONGEST_WAIT_MS = 3000;
-const KINDS = ["ops", "case", "job", "problem", "reset", "heartbeat"];
+const KINDS = ["ops", "case", "dataset", "job", "problem", "reset", "heartbeat"];
 
 /**
- * @param {{ops?, case?, job?, problem?, reset?, open: () => void, away: () => void}} handlers
+ * @param {string} seen the newest event that what the page shows contains
+ * @param {{ops?, case?, dataset?, job?, problem?, reset?, open: () => void, away: () => void}} handlers
  */
-export function listen(handlers) {
+export function listen(seen, handlers) {
   let source;
   let wait = FIRST_WAIT_MS;
   let watchdog;
@@ -25,7 +26,7 @@ export function listen(handlers) {
     wait = Math.min(wait * 1.6, LONGEST_WAIT_MS);
   };
   const connect = () => {
-    source = new EventSource("/api/events");
+    source = new EventSource(`/api/events?seen=${encodeURIComponent(seen)}`);
     source.onopen = () => {
       wait = FIRST_WAIT_MS;
       heard();
@@ -35,6 +36,7 @@ export function listen(handlers) {
     for (const kind of KINDS) {
       source.addEventListener(kind, (event) => {
         heard();
+        if (event.lastEventId) seen = event.lastEventId;
         if (handlers[kind]) handlers[kind](JSON.parse(event.data));
       });
     }
