@@ -35,7 +35,10 @@ def main(root: str) -> None:
         request = json.loads(line)
         if dataset is None or request["fresh"]:
             dataset = _opened(Path(root))
-        _answer(answers, _done(dataset, request))
+        try:
+            _answer(answers, _done(dataset, request))
+        except BrokenPipeError:  # the server was killed meanwhile
+            os._exit(0)
         if _resident_kib() > _LARGE_KIB:
             return
 

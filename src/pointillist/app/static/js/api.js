@@ -76,7 +76,7 @@ export const api = {
   stopRun: (run) => request("POST", `/api/runs/${name(run)}/stop`),
   resumeRun: (run) => request("POST", `/api/runs/${name(run)}/resume`),
   deleteRun: (run) => request("DELETE", `/api/runs/${name(run)}`),
-  suggestions: (run) => request("GET", `/api/suggestions?run=${name(run)}`),
+  suggestions: (run, other) => request("GET", `/api/suggestions?run=${name(run)}${other ? `&other=${name(other)}` : ""}`),
   importMarks: (form, query) => request("POST", `/api/import?${new URLSearchParams(query)}`, form),
   exportUrl: (format) => `/api/export?format=${name(format)}`,
 

@@ -24,6 +24,11 @@ export class Banner {
     this.element.hidden = !problem;
     if (!problem) return;
     this.element.className = problem.grave ? "grave" : "";
-    fill(this.element, icon("warning"), h("span", { class: "text" }, h("strong", {}, problem.text), problem.todo ? ` ${problem.todo}` : ""), problem.close ? iconButton("close", "Close this message", null, () => this.clear(name)) : null);
+    fill(this.element, icon("warning"), h("span", { class: "text" }, h("strong", {}, sentence(problem.text)), problem.todo ? ` ${sentence(problem.todo)}` : ""), problem.close ? iconButton("close", "Close this message", null, () => this.clear(name)) : null);
   }
+}
+
+/** What the server says in passing, as a sentence of its own. */
+function sentence(text) {
+  return `${text[0].toUpperCase()}${text.slice(1)}${/[.:;!?]$/.test(text) ? "" : "."}`;
 }

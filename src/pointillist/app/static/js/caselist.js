@@ -130,8 +130,10 @@ export class CaseList {
     row.querySelector(".name").textContent = one.id;
     row.querySelector(".name").title = one.id;
     row.querySelector(".about").textContent = aboutOf(one, ranks?.scores.get(one.id));
-    fill(row.querySelector(".state"), one.done ? icon("check") : one.marked ? h("span", { class: "dot" }) : null);
-    row.querySelector(".state").title = one.done ? "Finished" : one.marked ? "Has marks" : "";
+    row.classList.toggle("broken", Boolean(one.error));
+    const state = row.querySelector(".state");
+    fill(state, one.error ? icon("warning") : one.done ? icon("check") : one.marked ? h("span", { class: "dot" }) : null);
+    state.title = one.error ? one.error.what : one.done ? "Finished" : one.marked ? "Has marks" : "";
   }
 
   /** Ask for thumbnails only where scrolling has come to rest. */
@@ -172,6 +174,7 @@ export class CaseList {
 
 /** What fits into a line. */
 function aboutOf(one, score) {
+  if (one.error) return "cannot be read";
   const parts = [];
   if (score !== undefined) parts.push(`score ${score.toPrecision(2)}`);
   if (one.strokes) parts.push(`${one.strokes} mark${one.strokes === 1 ? "" : "s"}`);

@@ -1,5 +1,7 @@
 /** Keys of the whole page. Fields and dialogs keep theirs. */
 
+import { byId } from "./dom.js";
+
 const TOOL_KEYS = { p: "point", s: "scribble", i: "pair", e: "eraser", h: "pan", w: "window" };
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -30,6 +32,10 @@ export function keyboard(state, does, cursor) {
     else if (TOOL_KEYS[key]) act(event, () => state.set({ tool: TOOL_KEYS[key], pairOut: false }));
     else if (plain[key]) act(event, plain[key]);
     else if ((key === "ArrowUp" || key === "ArrowDown") && !isControl(event.target)) act(event, () => does.slice(key === "ArrowUp" ? 1 : -1));
+  });
+  // who presses a button with the mouse goes on with the keys of the image, whatever keys the button itself has
+  addEventListener("click", (event) => {
+    if (event.detail && isControl(event.target) && !isTyping(event.target)) byId("viewer").focus({ preventScroll: true });
   });
   // the ring around the image is for those who came by Tab
   addEventListener("pointerdown", () => (document.documentElement.dataset.input = "pointer"), { capture: true });

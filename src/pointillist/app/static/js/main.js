@@ -130,6 +130,7 @@ async function start() {
       const at = cases.findIndex(({ id }) => id === summary.id);
       if (at >= 0) state.set({ cases: cases.with(at, { ...cases[at], ...summary }) });
     },
+    dataset: (described) => state.set({ dataset: { ...state.get("dataset"), ...described } }),
     job: (news) => runs.receive(news),
     again: async () => {
       outbox.hurry();

@@ -6,6 +6,7 @@ import { byId, clockText, fill, h, iconButton } from "./dom.js";
 import { settingsForm } from "./settings.js";
 
 const LIVE_MS = 3000;
+const MOST_CHARTS = 2; // of losses, before the rest is asked for
 const PREFERRED = ["auto", "dmpls", "pce"];
 const STAGES = { preparing: "preparing", predicting: "predicting" };
 const STATES = { running: "running", stopped: "stopped", done: "finished", failed: "failed" };
@@ -50,7 +51,7 @@ export class Runs {
     const ready = news.predicted;
     if (ready && !before?.predicted) {
       this.show(news.id, { shown: true });
-      if (this.state.get("suggestions")) this.#suggest(news.id);
+      if (this.state.get("suggestions")) this.#rank(news.id);
     }
     if (this.#open === news.id) this.#watch();
   }
@@ -98,6 +99,7 @@ export class Runs {
     this.beginning = true;
     await this.saved();
     await this.#act(() => api.startRun(wish));
+    this.list.firstChild?.scrollIntoView({ block: "nearest" }); // how it goes must not lie below the window
     this.beginning = false;
   }
 
@@ -134,20 +136,23 @@ export class Runs {
         run.state !== "running" ? iconButton("trash", `Delete ${run.id}`, null, () => this.#delete(run.id)) : null),
       run.state === "running" || run.state === "stopped" ? bar : null,
       run.error ? h("p", { class: "problem" }, run.error) : null,
-      isOpen ? h("p", { class: "quiet" }, aboutOf(run)) : null,
-      isOpen ? this.#charts(run) : null,
       ready ? h("div", { class: "chips" },
         chip("Show", () => this.show(run.id, { shown: !(overlay.run === run.id && overlay.shown) }), { "aria-pressed": overlay.run === run.id && overlay.shown }),
         overlay.run && overlay.run !== run.id ? chip("Compare", () => this.#compare(run.id), { "aria-pressed": overlay.other === run.id }) : null,
         run.state !== "running" ? chip("Train on", () => this.#continue(run)) : null,
-        chip("Suggest", () => this.#suggest(run.id), { "aria-pressed": this.state.get("suggestions")?.run === run.id })) : null);
+        chip("Suggest", () => this.#suggest(run.id), { "aria-pressed": this.state.get("suggestions")?.run === run.id })) : null,
+      isOpen ? h("p", { class: "quiet" }, aboutOf(run)) : null,
+      isOpen ? this.#charts(run) : null);
   }
 
   #charts(run) {
     const { losses, validation } = { ...run, ...this.#details.get(run.id) };
     const series = Array.isArray(losses) ? [["loss", losses]] : Object.entries(losses ?? {});
-    const pictures = [...series.map((one) => chart("Loss", [one])), chart("Validation", [["marks held out", validation ?? []]])].filter(Boolean);
-    return h("div", { class: "charts" }, pictures.length ? pictures : h("p", { class: "quiet" }, "No values yet."));
+    const charts = series.map((one) => chart("Loss", [one])).filter(Boolean);
+    const held = chart("Validation", [["marks held out", validation ?? []]]);
+    const more = charts.slice(MOST_CHARTS);
+    return h("div", { class: "charts" }, charts.length ? charts.slice(0, MOST_CHARTS) : h("p", { class: "quiet" }, "No values yet."), held,
+      more.length ? h("details", { open: this.more, ontoggle: (event) => (this.more = event.target.open) }, h("summary", {}, `${more.length} more losses`), more) : null);
   }
 
   #toggle(id) {
@@ -172,6 +177,8 @@ export class Runs {
     const overlay = this.state.get("overlay");
     const chosen = overlay.other !== id;
     this.state.set({ overlay: { ...overlay, other: chosen ? id : null, what: chosen ? "difference" : "classes", shown: true } });
+    const { run } = this.state.get("suggestions") ?? {};
+    if (run) this.#rank(run);
   }
 
   #continue(run) {
@@ -179,13 +186,17 @@ export class Runs {
     return this.#begin({ method: run.method ?? "auto", settings: run.settings ?? {}, minutes, init: run.id });
   }
 
-  async #suggest(id) {
-    if (this.state.get("suggestions")?.run === id) {
-      this.state.set({ suggestions: null, filter: "all" });
-      return;
-    }
+  #suggest(id) {
+    if (this.state.get("suggestions")?.run !== id) return this.#rank(id);
+    return this.state.set({ suggestions: null, filter: "all" });
+  }
+
+  /** Where to click next by one run, or by the two that are compared. */
+  async #rank(id) {
+    const { run, other } = this.state.get("overlay");
+    const pair = other ? [run, other] : [];
     try {
-      const found = await api.suggestions(id);
+      const found = await api.suggestions(id, pair.includes(id) ? pair.find((one) => one !== id) : null);
       const scores = new Map(found.cases.map((one) => [one.id, one.score]));
       this.state.set({ suggestions: { ...found, run: id, scores }, filter: "suggested" });
     } catch (error) {
