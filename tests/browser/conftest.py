@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -27,6 +27,8 @@ from tests.conftest import png
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 TOKEN = "a-token-for-tests-only"
+SHOWN = """(([asked, shown]) => shown >= asked)(
+    ["slice asked", "slice shown"].map(name => performance.getEntriesByName(name).at(-1)?.startTime))"""
 HIDE = """() => {
     document.querySelectorAll("#zoom, #readout, #letters").forEach(e => e.style.visibility = "hidden");
     document.getElementById("viewer").style.outline = "none";
@@ -83,10 +85,6 @@ class Server:
         self.process.kill()
         self.process.wait()
 
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(timeout=60)
-
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -112,8 +110,7 @@ def servers() -> Iterator[Any]:
 
     yield start
     for server in servers:
-        if server.process and server.process.poll() is None:
-            server.stop()
+        server.kill()
 
 
 class Page:
@@ -135,7 +132,7 @@ class Page:
         self.tab.goto("about:blank")
         self.tab.goto(f"{self.server.address}/?token={self.server.token}#{case}")
         self.tab.wait_for_selector("html[data-ready]", state="attached")
-        self.until("performance.getEntriesByName('slice shown').length > 0")
+        self.until(SHOWN)
         if self.tab.locator("dialog").count():  # a folder that has just become a dataset asks for its classes
             self.tab.get_by_role("button", name="Later").click()
         return self
@@ -146,6 +143,18 @@ class Page:
         while not self.tab.evaluate(condition):
             assert time.monotonic() < end, f"{condition} does not become true"
             self.tab.wait_for_timeout(50)
+
+    def becomes(self, condition: Callable[[], Any], seconds: float = 30) -> None:
+        """Wait until something holds that Python asks."""
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "it does not come true"
+            self.tab.wait_for_timeout(50)
+
+    def at_slice(self, number: int) -> None:
+        """Wait until a slice is shown, counted from 1."""
+        self.until(f"document.querySelector('#slices output').textContent.startsWith('{number} /')")
+        self.until(SHOWN)
 
     def shows(self, case: str) -> None:
         """Wait until an image is open."""
@@ -189,11 +198,15 @@ class Page:
         return [stroke for stroke in self.strokes() if stroke["id"] not in known]
 
     def picture(self) -> np.ndarray:
-        """The image and its marks as they look, without buttons and brush, ``(h, w, 3)``, one value a CSS pixel."""
+        """The image and its marks as they look, without buttons and brush, ``(h, w, 3)``, one value a CSS pixel.
+
+        Taken when nothing moves any more; what is still on its way from the server may lack: ``becomes`` waits for it.
+        """
         self.tab.mouse.move(640, 10)
         self.tab.evaluate(HIDE)
-        self.tab.wait_for_timeout(300)
-        data = self.tab.locator("#viewer").screenshot()
+        viewer, data, before = self.tab.locator("#viewer"), b"", None
+        while data != before:
+            before, data = data, viewer.screenshot()
         return np.asarray(Image.open(BytesIO(data)).convert("RGB")).astype(int)
 
 

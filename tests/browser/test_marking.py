@@ -136,28 +136,13 @@ def test_the_help_card_opens_and_closes(page):
     page.keys("?")
     assert page.tab.locator("dialog.help").is_visible()
     page.keys("Escape")
-    assert page.tab.locator("dialog.help").count() == 0
+    page.tab.locator("dialog.help").wait_for(state="detached")
 
 
-def test_an_image_is_finished_and_the_next_unmarked_comes(serve, open_page, tmp_path):
+def test_a_folder_asks_for_its_classes_and_its_images_are_marked_one_after_the_other(serve, open_page, tmp_path):
     pictures = {name: grey(64, 80) for name in ("a", "b", "c")}
     page = open_page(serve(write_pictures(tmp_path / "mine", pictures)))
     assert page.case == "a"
-    page.keys("p")
-    page.click(0.5, 0.5)
-    page.saved()
-    page.keys("n")
-    page.shows("b")
-    page.keys("f")
-    page.saved()
-    page.tab.wait_for_selector(".done-button[aria-pressed=true]")
-    page.keys("n")
-    page.shows("c")
-    assert "2 of 3 marked" in page.tab.inner_text(".progress")
-
-
-def test_a_folder_asks_for_its_classes(serve, open_page, tmp_path):
-    page = open_page(serve(write_pictures(tmp_path / "mine", {"a": grey(64, 80), "b": grey(40, 40)})))
     page.tab.reload()
     dialog = page.tab.locator("dialog")
     dialog.wait_for()
@@ -178,6 +163,14 @@ def test_a_folder_asks_for_its_classes(serve, open_page, tmp_path):
     assert stroke["class"] == 2
     dataset = Dataset.open(next(path.parent for path in tmp_path.rglob("dataset.json")))
     assert dataset.spec.classes[:3] == ("background", "nucleus", "debris")
+    page.keys("n")
+    page.shows("b")
+    page.keys("f")
+    page.saved()
+    page.tab.wait_for_selector(".done-button[aria-pressed=true]")
+    page.keys("n")
+    page.shows("c")
+    assert "2 of 3 marked" in page.tab.inner_text(".progress")
 
 
 @pytest.mark.parametrize("zooms", [0, 3, 7])
@@ -211,7 +204,7 @@ def test_a_volume_is_shown_as_radiologists_look_at_it(hearts_server, open_page):
 def open_bright_slice(server, open_page):
     page = open_page(server, Dataset.open(server.source).training[-1].id)
     page.keys(*["ArrowDown"] * 20, *["ArrowUp"] * BRIGHT_VOXEL[2])
-    page.tab.wait_for_timeout(400)
+    page.at_slice(BRIGHT_VOXEL[2] + 1)
     return page
 
 
@@ -222,7 +215,6 @@ def click_on_the_bright_pixel(page, zooms):
     for _ in range(zooms):
         page.tab.mouse.move(*bright_place(page))
         page.tab.mouse.wheel(0, -120) if page.tab.locator("#slices").is_hidden() else zoom_with_control(page)
-        page.tab.wait_for_timeout(250)
     x, y = bright_place(page)
     page.tab.mouse.click(x, y)
     (stroke,) = page.new_strokes(before)
@@ -237,13 +229,19 @@ def zoom_with_control(page):
 
 def bright_place(page):
     page.tab.get_by_label("Opacity of the marks").fill("0")
-    light = page.picture().sum(axis=2).astype(float)
-    light[light < 250] = 0
+    seen = []
+    page.becomes(lambda: (seen.append(light_in(page.picture())), seen[-1].any())[1])
+    light = seen[-1]
     box = page.tab.locator("#viewer").bounding_box()
-    assert light.any(), "the bright pixel is not in sight"
     rows, columns = np.indices(light.shape)
     middle = [(light * axis).sum() / light.sum() + 0.5 for axis in (columns, rows)]
     return box["x"] + middle[0], box["y"] + middle[1]
+
+
+def light_in(picture):
+    light = picture.sum(axis=2).astype(float)
+    light[light < 250] = 0
+    return light
 
 
 def test_what_is_drawn_covers_what_the_raster_will(pictures_server, open_page):

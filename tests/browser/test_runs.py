@@ -98,13 +98,13 @@ def test_a_run_is_started_with_method_minutes_and_settings(page):
     page.tab.locator(".run", has_text="1:15 left").wait_for()
     assert loop.wishes == [{"method": "auto", "minutes": 5, "settings": {"weight": 0.25}}]
     page.tab.get_by_label("Stop 001-auto").click()
-    page.tab.wait_for_timeout(300)
-    assert loop.wishes[-1] == "runs/001-auto/stop"
+    page.becomes(lambda: loop.wishes[-1] == "runs/001-auto/stop")
 
 
 def test_curves_of_a_run(page):
     Loop(page, RUN)
     page.tab.get_by_role("button", name="001-pce", exact=True).click()
+    page.tab.locator(".chart").first.wait_for()
     names = [chart.get_attribute("aria-label") for chart in page.tab.locator(".chart").all()]
     assert names == [
         "Loss: pce from 2 to 0.156",
@@ -118,14 +118,11 @@ def test_a_prediction_lies_over_the_image_and_is_compared(page):
     greenness = lambda: (page.picture()[300:400, 300:400] @ (-1, 2, -1)).mean()  # noqa: E731
     before = greenness()
     page.keys("o")
-    page.tab.wait_for_timeout(500)
-    assert greenness() > before + 50
+    page.becomes(lambda: greenness() > before + 50)
     page.keys("o")
-    page.tab.wait_for_timeout(500)
-    assert abs(greenness() - before) < 5
+    page.becomes(lambda: abs(greenness() - before) < 5)
     page.tab.locator(".run", has_text="001-pce").get_by_role("button", name="Compare").click()
-    page.tab.wait_for_timeout(500)
-    assert greenness() < before - 20
+    page.becomes(lambda: greenness() < before - 20)
     assert page.tab.locator("[data-what=difference]").get_attribute("aria-pressed") == "true"
 
 
@@ -133,14 +130,13 @@ def test_a_prediction_lies_over_the_image_that_is_opened_next(page):
     Loop(page, RUN)
     before = page.picture()[300:400, 300:400] @ (-1, 2, -1)
     page.keys("o", "PageDown")
-    page.tab.wait_for_timeout(1500)
-    assert (page.picture()[300:400, 300:400] @ (-1, 2, -1)).mean() > before.mean() + 50
+    page.becomes(lambda: (page.picture()[300:400, 300:400] @ (-1, 2, -1)).mean() > before.mean() + 50)
 
 
 def test_training_goes_on_from_the_last_weights(page):
     loop = Loop(page, RUN)
     page.tab.get_by_role("button", name="Train on").click()
-    page.tab.wait_for_timeout(300)
+    page.becomes(lambda: loop.wishes)
     assert loop.wishes == [{"method": "pce", "settings": {}, "minutes": 2, "init": "001-pce"}]
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.browser.conftest import grey, write_pictures
+from tests.browser.conftest import SHOWN, grey, write_pictures
 
 STROKES = 10_000
 FRAMES = """() => { const frames = window.frameTimes = []; window.counting = true;
@@ -17,7 +17,7 @@ def test_ten_thousand_strokes_still_pan(pictures_server, open_page):
     page.keys("h")
     for zoom in ("0", "+", "+"):
         page.keys(zoom)
-        page.tab.wait_for_timeout(1500)
+        page.picture()  # once nothing moves
         page.tab.evaluate(FRAMES)
         page.tab.mouse.move(*page.place(0.5, 0.5))
         page.tab.mouse.down()
@@ -60,11 +60,13 @@ def test_slices_change_at_once(hearts_server, open_page):
     page = open_page(hearts_server, "heart001_relaxed")
     times = []
     for index in range(12):
-        page.tab.wait_for_timeout(400)
+        page.picture()  # once nothing moves, and the slices ahead are there
         page.keys("ArrowUp" if index // 2 % 2 else "ArrowDown")
-        marks = "['slice asked', 'slice shown'].map(name => performance.getEntriesByName(name).at(-1).startTime)"
-        page.until(f"(([asked, shown]) => shown >= asked)({marks})")
-        asked, shown = page.tab.evaluate(marks)
+        page.until(SHOWN)
+        asked, shown = (
+            page.tab.evaluate(f"performance.getEntriesByName('slice {name}').at(-1).startTime")
+            for name in ("asked", "shown")
+        )
         times.append(shown - asked)
     print(f"slice change: median {np.median(times):.0f} ms, largest {max(times):.0f} ms")
     assert np.median(times) < 200

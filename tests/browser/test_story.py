@@ -8,6 +8,7 @@ import pytest
 from pointillist.data.dataset import Dataset
 from pointillist.data.readers import read_label
 from tests.browser.conftest import write_pictures
+from tests.browser.loop import card, lies_over_the_image, train, wait_for
 
 SIDE, RADIUS = 64, 14
 INSIDE, OUTSIDE = (0.5, 0.5), [(0.3, 0.1), (0.5, 0.08), (0.7, 0.12)]
@@ -36,14 +37,14 @@ def test_from_a_folder_of_pictures_to_a_model_that_is_corrected(cells, serve, op
     mark(page)
     page.saved()
 
-    train(page)
+    train(page, "pce", 0.1)
     root = cells.with_name("cells-dataset")
     runs = cells.with_name("cells-dataset-runs")
     wait_for(page, "001-pce")
     page.tab.get_by_role("button", name="001-pce", exact=True).click()
     page.tab.locator(".run .chart").first.wait_for()
     for what in ("Prediction", "Uncertainty"):
-        assert lies_over_the_image(page, what), what
+        page.becomes(lambda what=what: lies_over_the_image(page, what))
     page.tab.get_by_role("button", name="Suggest", exact=True).click()
     page.tab.locator(".case", has_text="score").first.wait_for()
 
@@ -51,11 +52,11 @@ def test_from_a_folder_of_pictures_to_a_model_that_is_corrected(cells, serve, op
     page.drag((0.4, 0.9), (0.6, 0.9))
     page.tab.get_by_role("button", name="Train on").click()  # at once: what was drawn just now is learned from
     wait_for(page, "002-pce")
-    suggest = page.tab.locator(".run", has_text="002-pce").first.get_by_role("button", name="Suggest")
-    assert suggest.get_attribute("aria-pressed") == "true"  # the places are those of the new run
+    places = card(page, "002-pce").get_by_role("button", name="Suggest", pressed=True)
+    places.wait_for()  # they are those of the new run
     assert read_label(Dataset.open(root).case("cell1").sparse).array[int(0.9 * SIDE), SIDE // 2] == 0
     assert json.loads((runs / "002-pce" / "run.json").read_text())["plan"]["init"] == str(runs / "001-pce")
-    page.tab.locator(".run", has_text="001-pce").last.get_by_role("button", name="Compare").click()
+    card(page, "001-pce").get_by_role("button", name="Compare").click()
     page.tab.locator("[data-what=difference][aria-pressed=true]").wait_for()
     for case in ("cell0", "cell3"):  # the predictions of images with and without marks
         assert read_label(runs / "002-pce" / "predictions" / f"{case}.png").array.shape == (SIDE, SIDE)
@@ -75,31 +76,3 @@ def mark(page):
     page.click(*INSIDE)
     page.keys("1", "s")
     page.drag(*OUTSIDE)
-
-
-def train(page):
-    form = page.tab.locator("form.train")
-    form.wait_for(timeout=60_000)
-    form.locator("select").select_option("pce")
-    form.get_by_label("Minutes").fill("0.1")
-    form.get_by_role("button", name="Train").click()
-
-
-def wait_for(page, run):
-    card = page.tab.locator(".run", has=page.tab.get_by_role("button", name=run, exact=True))
-    card.get_by_role("button", name="Show", pressed=True).wait_for(timeout=300_000)
-    card.get_by_text("finished").wait_for(timeout=60_000)
-
-
-def lies_over_the_image(page, what):
-    """Whether the picture is another one with the overlay than without."""
-    button = page.tab.get_by_role("button", name=what, exact=True)
-    if button.get_attribute("aria-pressed") == "false":
-        button.click()
-    page.tab.wait_for_timeout(1000)
-    shown = page.picture()
-    page.keys("o")
-    page.tab.wait_for_timeout(500)
-    hidden = page.picture()
-    page.keys("o")
-    return (np.abs(shown - hidden).max(axis=2) > 20).mean() > 0.01

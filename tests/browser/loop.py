@@ -1,0 +1,41 @@
+"""The loop's panel in the words of a user: train, wait, look, correct."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tests.browser.conftest import Page
+
+
+def train(page: Page, method: str, minutes: float) -> None:
+    """Fill in the form and press Train, once the methods are known."""
+    form = page.tab.locator("form.train")
+    form.wait_for(timeout=60_000)
+    form.locator("select").select_option(method)
+    form.get_by_label("Minutes").fill(str(minutes))
+    form.get_by_role("button", name="Train").click()
+
+
+def card(page: Page, run: str) -> Any:
+    """What the page shows of a run."""
+    return page.tab.locator(".run", has=page.tab.get_by_role("button", name=run, exact=True))
+
+
+def wait_for(page: Page, run: str) -> None:
+    """Wait until a run has ended and its prediction lies over the image."""
+    card(page, run).get_by_role("button", name="Show", pressed=True).wait_for(timeout=300_000)
+    card(page, run).get_by_text("finished").wait_for(timeout=60_000)
+
+
+def lies_over_the_image(page: Page, what: str) -> bool:
+    """Whether the picture is another one with the overlay than without."""
+    button = page.tab.get_by_role("button", name=what, exact=True)
+    if button.get_attribute("aria-pressed") == "false":
+        button.click()
+    shown = page.picture()
+    page.keys("o")
+    hidden = page.picture()
+    page.keys("o")
+    return bool((np.abs(shown - hidden).max(axis=2) > 20).mean() > 0.01)
