@@ -24,12 +24,15 @@ METHODS = {
     "auto": {"summary": "Chooses.", "settings": {"weight": WEIGHT}},
 }
 
+NAMED = {"Content-Disposition": 'attachment; filename="hearts.zip"'}
+
 
 class Loop:
     """Answers for /api/runs, /api/methods and /api/suggestions; wishes are kept."""
 
     def __init__(self, page, *runs):
-        self.page, self.runs, self.wishes = page, list(runs), []
+        self.page, self.runs, self.wishes, self.asked = page, list(runs), [], []
+        self.other = page.tab.locator(".case .name").nth(2).inner_text()
         page.tab.route(re.compile("/api/(runs|methods|suggestions)"), self.answer)
         page.open(page.case)
 
@@ -39,7 +42,8 @@ class Loop:
         if path == "methods":
             return self.give(route, METHODS)
         if path == "suggestions":
-            return self.give(route, self.suggestions())
+            self.give(route, self.suggestions())
+            return self.asked.append(request.url.split("?")[1])
         if "/overlay/" in path:
             return route.fulfill(content_type="image/png", body=self.tile(request.url))
         if request.method == "POST" and path == "runs":
@@ -70,14 +74,13 @@ class Loop:
         return png(pixels)
 
     def suggestions(self):
-        other = self.page.tab.locator(".case .name").nth(2).inner_text()
         places = [
             {"row": 30, "col": 40, "slice": 0, "score": 0.9, "class": 1},
             {"row": 60, "col": 50, "slice": 1, "score": 0.5, "class": 2},
         ]
         return {
             "definition": "…",
-            "cases": [{"id": other, "score": 0.8}, {"id": self.page.case, "score": 0.4}],
+            "cases": [{"id": self.other, "score": 0.8}, {"id": self.page.case, "score": 0.4}],
             "places": {self.page.case: places},
         }
 
@@ -184,3 +187,35 @@ def test_marks_are_looked_at_before_they_come_in(page):
     dialog.get_by_role("button", name="Bring in").click()
     dialog.wait_for(state="detached")
     assert asked == [True, False]
+
+
+def test_marks_and_segmentations_go_out_in_kinds_that_fit(page):
+    Loop(page, RUN)
+    page.tab.route("**/segmentations?as=nifti", lambda route: route.fulfill(body=b"PK", headers=NAMED))
+    menu = page.tab.locator("#marks-menu")
+    page.tab.get_by_label("Marks in and out").first.click()
+    assert [item for item in menu.inner_text().split("\n") if item] == [
+        "Bring marks in…",
+        "Take marks out",
+        "ITK-SNAP (NIfTI)",
+        "3D Slicer (NRRD)",
+        "napari (CSV)",
+        "Take segmentations of 001-pce out",
+        "NIfTI",
+    ]
+    with page.tab.expect_download() as download:
+        menu.get_by_role("button", name="NIfTI", exact=True).click()
+    assert download.value.suggested_filename == "hearts.zip"
+    page.tab.route("**/api/export?**", lambda route: route.fulfill(status=422, json={"error": {"what": "no marks"}}))
+    page.tab.get_by_label("Marks in and out").first.click()
+    menu.get_by_role("button", name="napari (CSV)").click()
+    page.tab.locator("#banner", has_text="No marks.").wait_for()
+
+
+def test_two_runs_that_are_compared_suggest_together(page):
+    loop = Loop(page, RUN, RUN | {"id": "002-auto"})
+    card = page.tab.locator(".run", has=page.tab.get_by_role("button", name="001-pce", exact=True))
+    card.get_by_role("button", name="Suggest").click()
+    page.becomes(lambda: loop.asked == ["run=001-pce"])
+    card.get_by_role("button", name="Compare").click()
+    page.becomes(lambda: loop.asked == ["run=001-pce", "run=001-pce&other=002-auto"])

@@ -1,4 +1,4 @@
-"""Marks in and out: other programs' files, as ``pointillist marks`` reads and writes them."""
+"""Marks in and out, as ``pointillist marks`` reads and writes them; segmentations out, as ``predict --as`` does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from pointillist.app.answers import Refused, answer
-from pointillist.app.context import context_of
+from pointillist.app.context import Context, context_of
+from pointillist.app.jobs import jobs_of
+from pointillist.app.runs import SUGGESTIONS
+from pointillist.app.suggest import none_yet
+from pointillist.data.dataset import Dataset
+from pointillist.data.readers import NIFTI_ENDINGS
 from pointillist.errors import InputError
 
 FORMATS = ("qupath", "imagej", "napari", "nrrd", "labels")
@@ -62,15 +67,40 @@ async def take(request: Request) -> Response:
         raise _wrong("axes", "ijk, kji", axes)
     cases = [context.store.case(one).id for one in request.query_params.getlist("case")]
     await context.store.flush()
+    return await _sent(context, form, "take", form=form, cases=cases, axes=axes)
+
+
+async def segmentations(request: Request) -> Response:
+    """``GET /api/runs/RUN/segmentations?as=``: a zip archive of what a run found in the training cases."""
+    context, run = context_of(request), jobs_of(request).run(request.path_params["run"])
+    kinds = kinds_of(context.dataset)
+    kind = request.query_params.get("as", "")
+    if kind not in kinds:
+        raise _wrong("as", ", ".join(kinds), kind)
+    if not (run.predictions / SUGGESTIONS).is_file():
+        raise Refused(404, none_yet(run))
+    name = f"{run.id}-{kind}"
+    return await _sent(context, name, "take_found", form=kinds[kind], predictions=str(run.predictions))
+
+
+def kinds_of(dataset: Dataset) -> dict[str, str]:
+    """Kinds of files that hold segmentations of the dataset's images, and their endings."""
+    if dataset.ending in NIFTI_ENDINGS:
+        return {"nifti": ".nii.gz"}
+    return {"png": ".png", "tiff": ".tif", "geojson": ".geojson"}
+
+
+async def _sent(context: Context, name: str, task: str, **arguments: Any) -> Response:
+    """An archive that the worker makes; it goes when it is sent."""
     folder = Path(tempfile.mkdtemp(prefix="pointillist-export-"))
     try:
-        await context.marks.do("take", folder=str(folder), form=form, cases=cases, axes=axes)
+        await context.marks.do(task, folder=str(folder), **arguments)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return FileResponse(
-        folder / "marks.zip",
-        filename=f"{re.sub(r'[^A-Za-z0-9._-]', '_', context.dataset.name)}-{form}.zip",
+        folder / "all.zip",
+        filename=f"{re.sub(r'[^A-Za-z0-9._-]', '_', context.dataset.name)}-{name}.zip",
         media_type="application/zip",
         headers={"Cache-Control": "no-store"},
         background=BackgroundTask(shutil.rmtree, folder, True),
@@ -140,5 +170,6 @@ def _wrong(where: str, expected: str, received: object) -> Refused:
 routes = [
     Route("/api/import", bring, methods=["POST"]),
     Route("/api/export", take),
+    Route("/api/runs/{run}/segmentations", segmentations),
     Route("/api/cases/{id}/thumbnail", thumbnail),
 ]

@@ -1,4 +1,4 @@
-"""In the worker: marks from and to other programs' files, and small pictures."""
+"""In the worker: marks from and to other programs' files, segmentations for them, and small pictures."""
 
 from __future__ import annotations
 
@@ -17,9 +17,13 @@ from pointillist.data.case import Case
 from pointillist.data.dataset import Dataset
 from pointillist.data.exchange.bring import BringOptions, bring_marks
 from pointillist.data.exchange.take_out import take_out_marks
+from pointillist.data.formats.geojson import encode_geojson
 from pointillist.data.marked import Marked, labels_of
-from pointillist.data.writers import atomic_write_bytes
+from pointillist.data.predicted import label_file
+from pointillist.data.readers import read_label
+from pointillist.data.writers import atomic_write_bytes, write_label
 from pointillist.errors import DamagedFileError, PointillistError
+from pointillist.geometry.objects import DEFAULT_RULES, objects_of
 from pointillist.report.picture import marked_picture
 
 _MOST_PICTURES = 12
@@ -77,18 +81,42 @@ def _check_size(path: Path) -> None:
         )
 
 
-def take(dataset: Dataset, *, folder: str, form: Any, cases: list[str], axes: Any) -> dict[str, Any]:
-    """Write marks in a format of another program, as ``FOLDER/marks.zip``."""
-    out = Path(folder, "marks")
-    taken = take_out_marks(dataset, out, form, cases=cases, axes=axes)
-    notes = "".join(f"{note}\n" for note in taken.notes)
-    with zipfile.ZipFile(Path(folder, "marks.zip"), "w", zipfile.ZIP_DEFLATED) as archive:
+def take(dataset: Dataset, *, folder: str, form: Any, cases: list[str], axes: Any) -> None:
+    """Write marks in a format of another program, as ``FOLDER/all.zip``."""
+    taken = take_out_marks(dataset, Path(folder, "all"), form, cases=cases, axes=axes)
+    _pack(Path(folder), "".join(f"{note}\n" for note in taken.notes))
+
+
+def take_found(dataset: Dataset, *, folder: str, form: str, predictions: str) -> None:
+    """Write what a run found in the training cases, as ``FOLDER/all.zip``.
+
+    Args:
+        dataset: whose cases.
+        folder: where to.
+        form: an ending; ``predict --as`` gives the same files.
+        predictions: of the run.
+    """
+    for case in dataset.training:
+        source = label_file(Path(predictions), case.id, dataset.ending)
+        target = Path(folder, "all", case.id + form)
+        if not source.is_file():  # marked since the run
+            continue
+        found = read_label(source)
+        if form == ".geojson":
+            atomic_write_bytes(target, encode_geojson(*objects_of(found.array, DEFAULT_RULES), dataset.spec))
+        else:
+            write_label(target, found.array, found.grid)
+    _pack(Path(folder), "")
+
+
+def _pack(folder: Path, notes: str) -> None:
+    out = folder / "all"
+    with zipfile.ZipFile(folder / "all.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(out.iterdir()):
             archive.write(path, path.name)
         if notes:
             archive.writestr("notes.txt", notes)
     shutil.rmtree(out)
-    return {"notes": list(taken.notes)}
 
 
 def thumbnail(dataset: Dataset, *, case: str, cache: str) -> None:

@@ -95,12 +95,12 @@ async def _listed(context: Context, jobs: Jobs, run: Run, other: str | None) -> 
     """
     path = run.predictions / SUGGESTIONS
     if not path.is_file():
-        raise Refused(404, _none_yet(run))
+        raise Refused(404, none_yet(run))
     if other is None:
         return path
     second = jobs.run(other)
     if not (second.predictions / SUGGESTIONS).is_file():
-        raise Refused(404, _none_yet(second))
+        raise Refused(404, none_yet(second))
     path = run.folder / "app" / f"suggestions-{second.id}.json"
     newest = max((one.predictions / SUGGESTIONS).stat().st_mtime_ns for one in (run, second))
     if not path.is_file() or path.stat().st_mtime_ns < newest:
@@ -109,7 +109,8 @@ async def _listed(context: Context, jobs: Jobs, run: Run, other: str | None) -> 
     return path
 
 
-def _none_yet(run: Run) -> InputError:
+def none_yet(run: Run) -> InputError:
+    """The run has not predicted anything."""
     return InputError(
         "the run has not predicted the images yet",
         where=run.folder,

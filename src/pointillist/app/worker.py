@@ -57,6 +57,7 @@ def tasks() -> Mapping[str, Task]:
         "rename": classes.rename,
         "bring": exchanging.bring,
         "take": exchanging.take,
+        "take_found": exchanging.take_found,
         "thumbnail": exchanging.thumbnail,
         "prepare_overlay": predicted.prepare_overlay,
         "suggest": suggesting.write_suggestions,

@@ -24,14 +24,7 @@ export async function request(method, path, body, { signal } = {}) {
   const isForm = body instanceof FormData;
   const headers = body !== undefined && !isForm ? { "Content-Type": "application/json" } : {};
   const payload = body === undefined || isForm ? body : JSON.stringify(body);
-  let answer;
-  try {
-    answer = await fetch(path, { method, headers, body: payload, signal, credentials: "same-origin" });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new ApiError(0, AWAY);
-  }
-  if (!answer.ok) throw new ApiError(answer.status, await detailOf(answer));
+  const answer = await answerTo(path, { method, headers, body: payload, signal });
   if (answer.status === 204) return null;
   try {
     return await answer.json();
@@ -39,6 +32,25 @@ export async function request(method, path, body, { signal } = {}) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, AWAY); // it ended in the middle of its answer
   }
+}
+
+async function answerTo(path, options) {
+  let answer;
+  try {
+    answer = await fetch(path, { ...options, credentials: "same-origin" });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, AWAY);
+  }
+  if (!answer.ok) throw new ApiError(answer.status, await detailOf(answer));
+  return answer;
+}
+
+/** A file and the name that the server gives it. */
+async function archive(path) {
+  const answer = await answerTo(path, {});
+  const [, called] = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition") ?? "") ?? [];
+  return { name: called ?? "archive.zip", blob: await answer.blob() };
 }
 
 async function detailOf(answer) {
@@ -78,6 +90,8 @@ export const api = {
   deleteRun: (run) => request("DELETE", `/api/runs/${name(run)}`),
   suggestions: (run, other) => request("GET", `/api/suggestions?run=${name(run)}${other ? `&other=${name(other)}` : ""}`),
   importMarks: (form, query) => request("POST", `/api/import?${new URLSearchParams(query)}`, form),
+  segmentationsUrl: (run, kind) => `/api/runs/${name(run)}/segmentations?as=${kind}`,
+  archive,
   exportUrl: (format) => `/api/export?format=${name(format)}`,
 
   tile: (id, axis, index, level, x, y, query) =>

@@ -1,23 +1,47 @@
-/** Marks in from other programs, with a look before they are taken, and marks out. */
+/** Marks in from other programs, with a look before they are taken; marks and segmentations out. */
 
 import { api } from "./api.js";
 import { byId, fill, h, icon } from "./dom.js";
 
-const FORMATS = [["qupath", "QuPath (GeoJSON)"], ["imagej", "ImageJ (ROI)"], ["napari", "napari (CSV)"], ["labels", "Label images"], ["nrrd", "3D Slicer (NRRD)"]];
+const KEPT_MS = 60000; // a browser may ask where to put it first
+const NAPARI = ["napari", "napari (CSV)"];
+const MARKS = {
+  picture: [["qupath", "QuPath (GeoJSON)"], ["imagej", "ImageJ (ROI)"], NAPARI, ["labels", "Label images"]],
+  volume: [["labels", "ITK-SNAP (NIfTI)"], ["nrrd", "3D Slicer (NRRD)"], NAPARI],
+};
+const FOUND = {
+  picture: [["png", "PNG"], ["tiff", "TIFF"], ["geojson", "QuPath (GeoJSON)"]],
+  volume: [["nifti", "NIfTI"]],
+};
 
-export function exchange(state, { done }) {
+/** @param {object} state @param {{done: () => void, tell: (error: Error) => void}} on marks came in; something failed */
+export function exchange(state, { done, tell }) {
   const file = h("input", { type: "file", multiple: true, hidden: true, onchange: () => ask(state, [...file.files], done) });
-  const item = (label, properties) => h(properties.href ? "a" : "button", { class: "item", ...properties }, label);
-  const menu = h("div", { class: "menu", id: "marks-menu", popover: "auto", "aria-label": "Marks in and out" },
-    item("Bring marks in…", { type: "button", onclick: () => {
-      menu.hidePopover();
+  const item = (label, run) => h("button", { type: "button", class: "item", onclick: () => {
+    menu.hidePopover();
+    run();
+  } }, label);
+  const menu = h("div", { class: "menu", id: "marks-menu", popover: "auto", "aria-label": "Marks in and out" });
+  const out = (kinds, address) => kinds.map(([name, label]) => item(label, () => save(address(name)).catch(tell)));
+  state.on(["overlay", "dataset"], () => {
+    const kind = state.get("dataset").kind === "volume" ? "volume" : "picture";
+    const { run } = state.get("overlay");
+    fill(menu, item("Bring marks in…", () => {
       file.value = "";
       file.click();
-    } }),
-    h("p", { class: "quiet" }, "Take marks out"),
-    FORMATS.map(([name, label]) => item(label, { href: api.exportUrl(name), download: "" })));
+    }), h("p", { class: "quiet" }, "Take marks out"), out(MARKS[kind], api.exportUrl),
+    run ? [h("p", { class: "quiet" }, `Take segmentations of ${run} out`), ...out(FOUND[kind], (name) => api.segmentationsUrl(run, name))] : null);
+  });
   const button = h("button", { type: "button", class: "icon-button", title: "Marks in and out", "aria-label": "Marks in and out", popovertarget: "marks-menu" }, icon("export"));
   fill(byId("file-menu"), button, menu, file);
+}
+
+/** Fetched first, so that what is wrong is said in the page and not by a download that fails. */
+async function save(address) {
+  const { name, blob } = await api.archive(address);
+  const href = URL.createObjectURL(blob);
+  h("a", { href, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(href), KEPT_MS);
 }
 
 /** Show where the marks would lie; take them only then. */

@@ -105,7 +105,7 @@ async function start() {
     else if (action.slice !== undefined) stage.goTo(action.slice);
     if (action.class !== undefined) state.set({ class: action.class });
   });
-  exchange(state, { done: () => editor.refresh() });
+  exchange(state, { done: () => editor.refresh(), tell: tellError });
   keyboard(state, does, keyCursor(viewer, tools, front));
   const planes = new PlanesView(state, viewer.cache, (slice) => stage.goTo(slice));
   state.on(["hover"], () => state.get("hover") && planes.follow(state.get("hover")), { now: false });
