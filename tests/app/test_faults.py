@@ -250,6 +250,7 @@ class TestDisk:
             labels.rename(root / "elsewhere")
             labels.write_text("in the way")
             seen, thread = listening(client, lambda events: events[-1][0] == "problem")
+            later, relieved = listening(client, lambda events: events[-1][:2] == ("problem", {}))
             assert self.ask(client, draw("a"))[0] == 200  # the log has it
             thread.join(60)
             assert seen[-1][1]["case"] == "pic0"
@@ -258,6 +259,8 @@ class TestDisk:
             (root / "elsewhere").rename(labels)
             dataset = Dataset.open(root)
             wait(lambda: (dataset.sparse_labels(dataset.case("pic0")).array == 1).any())
+            relieved.join(60)
+            assert later[-1][:2] == ("problem", {})
 
 
 def test_a_worker_that_dies_over_a_file_is_started_again(tmp_path):

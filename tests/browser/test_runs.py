@@ -200,7 +200,7 @@ def test_marks_and_segmentations_go_out_in_kinds_that_fit(page):
         "ITK-SNAP (NIfTI)",
         "3D Slicer (NRRD)",
         "napari (CSV)",
-        "Take segmentations of 001-pce out",
+        "Segmentations of 001-pce",
         "NIfTI",
     ]
     with page.tab.expect_download() as download:

@@ -1,8 +1,11 @@
 """Nothing is lost: servers that die, full disks, two tabs."""
 
 import json
+import resource
 
 import pytest
+
+from pointillist.app.places import log_path
 
 AWAY = "The server does not answer."
 KEPT = """async () => {
@@ -86,26 +89,39 @@ def test_two_tabs_keep_each_others_strokes(hearts_server, open_page):
     assert len(other.new_strokes(before)) == 1
 
 
-@pytest.mark.parametrize(("status", "what"), [(507, "the disk is full"), (507, "the dataset's folder is read-only")])
-def test_a_full_disk_is_said_and_strokes_stay_in_the_page(hearts_server, open_page, status, what):
+def test_a_folder_that_cannot_be_written_is_said_and_strokes_stay_in_the_page(hearts_server, open_page):
     page = open_page(hearts_server)
     before = page.strokes()
-    error = {
-        "what": what,
-        "where": "marks/log",
-        "expected": "",
-        "received": "",
-        "todo": "Make room.",
-        "kind": "disk-full",
-    }
-    answer = {"status": status, "content_type": "application/json", "body": json.dumps({"error": error})}
-    page.tab.route("**/ops", lambda route: route.fulfill(**answer))
+    error = {"what": "the dataset's folder cannot be written", "todo": "make the folder writable", "kind": "read-only"}
+    page.tab.route("**/ops", lambda route: route.fulfill(status=507, json={"error": error}))
     scribble(page, 0)
-    page.tab.locator("#banner", has_text=what).wait_for()
+    page.tab.locator("#banner", has_text=error["what"]).wait_for()
     scribble(page, 1)
     page.tab.unroute("**/ops")
     page.tab.locator("#banner").wait_for(state="hidden")
     assert len(page.new_strokes(before)) == 2
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="the room of another process is taken on Linux alone")
+def test_strokes_on_a_full_disk_are_kept_in_the_page_and_arrive_when_there_is_room(hearts_server, open_page):
+    page = open_page(hearts_server, "heart002_relaxed")
+    scribble(page, 0)
+    before = page.strokes()
+    log = log_path(hearts_server.source, page.case).stat().st_size
+    leave_room(hearts_server, log + 10)
+    scribble(page, 1)
+    page.tab.locator("#banner", has_text="Marks cannot be saved: the disk is full").wait_for()
+    page.tab.locator("#saved", has_text="Saving").wait_for()
+    scribble(page, 2)
+    assert page.tab.request.get(f"{page.server.address}/api/cases/{page.case}").json()["strokes"] == before
+    leave_room(hearts_server, resource.RLIM_INFINITY)
+    page.tab.locator("#banner").wait_for(state="hidden")
+    assert len(page.new_strokes(before)) == 2
+
+
+def leave_room(server, size):
+    """Let the server write no file larger than this: on a full disk the system refuses in the same way."""
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
 def test_a_mark_that_the_server_never_takes_does_not_hold_up_the_others(hearts_server, open_page):

@@ -97,7 +97,7 @@ async def on_storage(request: Request, error: Exception) -> Response:
     kind, named = storage_error(error)
     LOG.error("%s", str(named).replace("\n", ";"))
     fields = {"case": request.path_params.get("id"), **error_fields(named, kind)}
-    request.app.state.context.events.publish("problem", fields)
+    request.app.state.context.events.trouble(fields)
     return answer({"error": error_fields(named, kind)}, 507)
 
 

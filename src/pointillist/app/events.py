@@ -27,6 +27,7 @@ class Events:
         self._recent: deque[tuple[int, bytes]] = deque()
         self._bytes = 0
         self._listeners: set[asyncio.Queue[bytes | None]] = set()
+        self._is_troubled = False
 
     @property
     def last(self) -> str:
@@ -53,6 +54,17 @@ class Events:
                 self._listeners.discard(queue)
                 queue.get_nowait()
                 queue.put_nowait(None)
+
+    def trouble(self, problem: dict[str, Any]) -> None:
+        """Tell every page what keeps marks from being written."""
+        self._is_troubled = True
+        self.publish("problem", problem)
+
+    def relief(self) -> None:
+        """Tell every page that this is over."""
+        if self._is_troubled:
+            self._is_troubled = False
+            self.publish("problem", {})
 
     def close(self) -> None:
         """End every stream."""

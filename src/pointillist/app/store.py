@@ -69,6 +69,7 @@ class Store:
         self._loading = asyncio.Lock()
         self._due: dict[str, float] = {}
         self._saving = asyncio.Lock()
+        self._failing: set[str] = set()
         self._wake = asyncio.Event()
         self.on_change: Callable[[str, dict[str, Any] | None], None] = lambda *_: None
         """Called with a case that was drawn on, and with what its files hold where they were saved."""
@@ -196,7 +197,12 @@ class Store:
                 await self.save(ready[0])
             except Exception as error:  # a mistake of ours must not end the saving of all other cases either
                 self._due[ready[0]] = time.monotonic() + _RETRY_SECONDS
+                self._failing.add(ready[0])
                 self._problem(ready[0], error)
+            else:
+                self._failing.discard(ready[0])
+                if not self._failing:
+                    self._events.relief()
             await asyncio.sleep(_REST * (time.monotonic() - now))
 
     async def _load(self, case_id: str) -> _Loaded:
@@ -271,4 +277,4 @@ class Store:
             LOG.error("saving %s failed", case_id, exc_info=error)
             kind, named = "case", server_mistake(error, f"case {case_id}")
         LOG.error("%s: %s", case_id, str(named).replace("\n", ";"))
-        self._events.publish("problem", {"case": case_id, **error_fields(named, kind)})
+        self._events.trouble({"case": case_id, **error_fields(named, kind)})

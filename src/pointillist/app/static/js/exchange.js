@@ -30,7 +30,7 @@ export function exchange(state, { done, tell }) {
       file.value = "";
       file.click();
     }), h("p", { class: "quiet" }, "Take marks out"), out(MARKS[kind], api.exportUrl),
-    run ? [h("p", { class: "quiet" }, `Take segmentations of ${run} out`), ...out(FOUND[kind], (name) => api.segmentationsUrl(run, name))] : null);
+    run ? [h("p", { class: "quiet" }, `Segmentations of ${run}`), ...out(FOUND[kind], (name) => api.segmentationsUrl(run, name))] : null);
   });
   const button = h("button", { type: "button", class: "icon-button", title: "Marks in and out", "aria-label": "Marks in and out", popovertarget: "marks-menu" }, icon("export"));
   fill(byId("file-menu"), button, menu, file);
