@@ -24,22 +24,28 @@ def unpacked(content):
     return {name: archive.read(name) for name in archive.namelist()}
 
 
-@pytest.fixture
-def found(tmp_path):
-    """Pictures of which the first one is segmented: a square of class 2, from row 3 and column 5 on."""
-    root = pictures(tmp_path / "D", shape=(40, 50)).root
+@pytest.fixture(scope="module")
+def labels():
+    """A square of class 2, from row 3 and column 5 on."""
     labels = np.zeros((40, 50), np.uint8)
     labels[3:23, 5:25] = 2
-    run = tmp_path / "runs" / "one"
-    write_json(run / "run.json", {})
-    write_label(run / PREDICTIONS / "pic0.png", labels, None)
-    write_json(run / PREDICTIONS / SUGGESTIONS, {})
-    with served(root, tmp_path / "runs") as client:
-        yield client, labels
+    return labels
 
 
-def test_pictures_go_out_as_png_tiff_and_geojson(found):
-    client, labels = found
+@pytest.fixture(scope="module")
+def client(labels, tmp_path_factory):
+    """A server of pictures of which run one has segmented the first, and run two none yet."""
+    folder = tmp_path_factory.mktemp("found")
+    for run in ("one", "two"):
+        write_json(folder / "runs" / run / "run.json", {})
+    predictions = folder / "runs" / "one" / PREDICTIONS
+    write_label(predictions / "pic0.png", labels, None)
+    write_json(predictions / SUGGESTIONS, {})
+    with served(pictures(folder / "D", shape=labels.shape).root, folder / "runs") as client:
+        yield client
+
+
+def test_pictures_go_out_as_png_tiff_and_geojson(client, labels):
     files = {kind: unpacked(client.get("/api/runs/one/segmentations", **{"as": kind})) for kind in KINDS}
     assert [list(one) for one in files.values()] == [["pic0.png"], ["pic0.tif"], ["pic0.geojson"]]
     assert (imagecodecs.png_decode(files["png"]["pic0.png"]) == labels).all()
@@ -51,15 +57,14 @@ def test_pictures_go_out_as_png_tiff_and_geojson(found):
 
 
 @pytest.mark.parametrize("kind", ["nifti", "dicom", "", "../png"])
-def test_kinds_that_cannot_hold_pictures_are_refused(found, kind):
-    status, content = found[0].ask("GET", "/api/runs/one/segmentations", **{"as": kind})
+def test_kinds_that_cannot_hold_pictures_are_refused(client, kind):
+    status, content = client.ask("GET", "/api/runs/one/segmentations", **{"as": kind})
     assert (status, content["error"]["expected"]) == (400, ", ".join(KINDS))
 
 
-def test_a_run_that_has_found_nothing_yet_says_so(found, tmp_path):
-    (tmp_path / "runs" / "one" / PREDICTIONS / SUGGESTIONS).unlink()
-    assert found[0].ask("GET", "/api/runs/one/segmentations", **{"as": "png"})[0] == 404
-    assert found[0].ask("GET", "/api/runs/none/segmentations", **{"as": "png"})[0] == 404
+@pytest.mark.parametrize("run", ["two", "none"])
+def test_a_run_that_has_found_nothing_yet_says_so(client, run):
+    assert client.ask("GET", f"/api/runs/{run}/segmentations", **{"as": "png"})[0] == 404
 
 
 def test_volumes_go_out_as_nifti_on_the_grid_of_their_image(tmp_path):

@@ -78,11 +78,21 @@ def test_a_run_that_cannot_be_says_why_in_the_command_lines_words(root, tmp_path
         assert client.get("/api/methods") == methods  # without another process
 
 
-@pytest.fixture
-def client(root, tmp_path):
-    dataset = Dataset.open(root)
-    add_run(tmp_path / "runs", "mine", dataset, lambda labels: (labels.array * 0, labels.array * 0.0))
-    with served(root, tmp_path / "runs") as client:
+@pytest.fixture(scope="module")
+def runs(root, tmp_path_factory):
+    runs = tmp_path_factory.mktemp("runs")
+    empty_run(runs, "mine", root)
+    return runs
+
+
+def empty_run(runs, name, root):
+    return add_run(runs, name, Dataset.open(root), lambda labels: (labels.array * 0, labels.array * 0.0))
+
+
+@pytest.fixture(scope="module")
+def client(root, runs):
+    """One server for the tests that follow; those that change a run have one of their own."""
+    with served(root, runs) as client:
         yield client
 
 
@@ -100,24 +110,25 @@ def client(root, tmp_path):
         "pce",
     ],
 )
-def test_wishes_that_cannot_be_start_nothing(client, tmp_path, wish):
+def test_wishes_that_cannot_be_start_nothing(client, runs, wish):
+    before = set(runs.iterdir())
     status, answer = client.ask("POST", "/api/runs", wish)
     assert (status, answer["error"]["what"]) == (422, "the run cannot be started as it was asked for")
-    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["mine"]
+    assert set(runs.iterdir()) == before
 
 
 @pytest.mark.parametrize("name", ["none", "..", "%2e%2e", ".hidden", "mine%2f..%2f..", "link"])
-def test_runs_outside_of_the_folder_are_not_found(client, tmp_path, name):
-    (tmp_path / "secret").mkdir()
-    (tmp_path / "secret" / "run.json").write_text("{}")
-    (tmp_path / "runs" / "link").symlink_to(tmp_path / "secret")
+def test_runs_outside_of_the_folder_are_not_found(client, runs, tmp_path, name):
+    (tmp_path / "run.json").write_text("{}")
+    (runs / "link").symlink_to(tmp_path)
     for method in ("GET", "DELETE"):
         assert client.ask(method, f"/api/runs/{name}")[0] in (404, 405)
-    assert (tmp_path / "secret").exists()
+    assert (tmp_path / "run.json").exists()
+    (runs / "link").unlink()
 
 
 def test_a_run_of_the_command_line_is_listed_with_its_curves(client):
-    (entry,) = client.get("/api/runs")
+    (entry,) = [run for run in client.get("/api/runs") if run["id"] == "mine"]
     assert (entry["id"], entry["state"], entry["method"]) == ("mine", "done", "pce")
     assert "losses" not in entry
     detail = client.get("/api/runs/mine")
@@ -125,20 +136,21 @@ def test_a_run_of_the_command_line_is_listed_with_its_curves(client):
     assert detail["validation"] == [[20, 0.125]]
 
 
-def test_pages_are_told_what_changes(client, tmp_path):
+def test_pages_are_told_what_changes(client, root, runs):
+    run = empty_run(runs, "told", root)
     client.get("/api/runs")
     with client.events("job") as jobs:
-        lock = take(tmp_path / "runs" / "mine" / LOCK)
-        assert next(job for job in jobs if job["state"] == "running")["id"] == "mine"
+        lock = take(run / LOCK)
+        assert next(job for job in jobs if job["state"] == "running")["id"] == "told"
         os.close(lock)
         assert next(jobs)["state"] == "done"
-        client.ask("DELETE", "/api/runs/mine")
-        assert next(jobs) == {"id": "mine", "deleted": True}
+        client.ask("DELETE", "/api/runs/told")
+        assert next(jobs) == {"id": "told", "deleted": True}
 
 
-def test_training_from_a_run_without_a_model_is_refused(client, tmp_path):
-    (tmp_path / "runs" / "mine" / "model.json").unlink()
-    status, answer = client.ask("POST", "/api/runs", {"method": "pce", "init": "mine"})
+def test_training_from_a_run_without_a_model_is_refused(client, root, runs):
+    (empty_run(runs, "bare", root) / "model.json").unlink()
+    status, answer = client.ask("POST", "/api/runs", {"method": "pce", "init": "bare"})
     assert (status, answer["error"]["what"]) == (422, "the run to begin with has no model")
 
 

@@ -47,12 +47,18 @@ def corner(cls, doubt):
     return found
 
 
-@pytest.fixture
-def client(root, tmp_path):
-    dataset = Dataset.open(root)
-    add_run(tmp_path / "runs", "one", dataset, corner(2, 0.5))
-    add_run(tmp_path / "runs", "two", dataset, corner(3, 1.0))
-    with served(root, tmp_path / "runs") as client:
+@pytest.fixture(scope="module")
+def runs(root, tmp_path_factory):
+    runs = tmp_path_factory.mktemp("runs")
+    add_run(runs, "one", Dataset.open(root), corner(2, 0.5))
+    add_run(runs, "two", Dataset.open(root), corner(3, 1.0))
+    return runs
+
+
+@pytest.fixture(scope="module")
+def client(root, runs):
+    """One server for all tests; those that change a run have one of their own."""
+    with served(root, runs) as client:
         yield client
 
 
@@ -74,14 +80,15 @@ def test_tiles_lie_where_the_prediction_does(client, root):
     assert set(np.argwhere(across[..., 3] > 0)[:, 1].tolist()) == {1}  # columns of that plane are slices
 
 
-def test_what_is_predicted_anew_is_shown(client, root, tmp_path):
+def test_what_is_predicted_anew_is_shown(client, root, runs):
+    run = add_run(runs, "anew", Dataset.open(root), corner(2, 0.5))
     case = Dataset.open(root).training[0]
-    assert tile(client, "one", case.id)[4, 6, 3] == 255
-    path = tmp_path / "runs" / "one" / "predictions" / f"{case.id}.nii.gz"
+    assert tile(client, "anew", case.id)[4, 6, 3] == 255
+    path = run / "predictions" / f"{case.id}.nii.gz"
     image = read_label(path)
     write_label(path, image.array * 0, image.grid)
-    assert tile(client, "one", case.id)[4, 6, 3] == 0
-    decoded = list((tmp_path / "runs" / "one" / "app").glob(f"{case.id}.classes.*.image"))
+    assert tile(client, "anew", case.id)[4, 6, 3] == 0
+    decoded = list((run / "app").glob(f"{case.id}.classes.*.image"))
     assert len(decoded) == 1
 
 
@@ -89,7 +96,7 @@ def test_what_is_predicted_anew_is_shown(client, root, tmp_path):
     ("path", "query", "status"),
     [
         ("one/overlay/none/2/1/0/0_0", {}, 404),
-        ("none/overlay/CASE/2/1/0/0_0", {}, 404),
+        ("missing/overlay/CASE/2/1/0/0_0", {}, 404),
         ("one/overlay/CASE/2/99/0/0_0", {}, 404),
         ("one/overlay/CASE/2/1/0/9_9", {}, 404),
         ("one/overlay/CASE/2/1/0/0_0", {"what": "truth"}, 400),
@@ -103,7 +110,7 @@ def test_what_there_is_not_is_said(client, root, path, query, status):
     assert (found, "what" in answer["error"]) == (status, True)
 
 
-def test_a_case_that_was_not_predicted_is_said(client, root, tmp_path):
-    shutil.rmtree(tmp_path / "runs" / "one" / "predictions")
+def test_a_case_that_was_not_predicted_is_said(client, root, runs):
+    shutil.rmtree(add_run(runs, "none", Dataset.open(root), corner(2, 0.5)) / "predictions")
     case = Dataset.open(root).training[0].id
-    assert client.ask("GET", f"/api/runs/one/overlay/{case}/2/1/0/0_0")[0] == 404
+    assert client.ask("GET", f"/api/runs/none/overlay/{case}/2/1/0/0_0")[0] == 404

@@ -40,13 +40,25 @@ def doubtful(slices, cls=0):
     return found
 
 
-@pytest.fixture
-def client(root, tmp_path):
+@pytest.fixture(scope="module")
+def runs(root, tmp_path_factory):
+    runs = tmp_path_factory.mktemp("runs")
+    suggesting_run(runs, "one", root)
+    suggesting_run(runs, "two", root, cls=1)
+    return runs
+
+
+def suggesting_run(runs, name, root, cls=0):
     dataset = Dataset.open(root)
-    for name, cls in (("one", 0), ("two", 1)):
-        run = add_run(tmp_path / "runs", name, dataset, doubtful(2, cls))
-        write_suggestions(dataset, predictions=run / "predictions", target=run / "predictions" / SUGGESTIONS)
-    with served(root, tmp_path / "runs") as client:
+    run = add_run(runs, name, dataset, doubtful(2, cls))
+    write_suggestions(dataset, predictions=run / "predictions", target=run / "predictions" / SUGGESTIONS)
+    return run
+
+
+@pytest.fixture(scope="module")
+def client(root, runs):
+    """One server for all tests; those that change a run have one of their own."""
+    with served(root, runs) as client:
         yield client
 
 
@@ -66,41 +78,41 @@ def test_cases_are_ranked_and_places_are_pixels(client, root):
     assert second not in found["places"]
 
 
-def test_a_place_that_was_clicked_goes_and_its_case_sinks(client, root, tmp_path):
+def test_a_place_that_was_clicked_goes_and_its_case_sinks(client, root, runs):
+    run = suggesting_run(runs, "clicked", root)
     case = Dataset.open(root).training[0].id
-    before = client.get("/api/suggestions", run="one")
+    before = client.get("/api/suggestions", run="clicked")
     place = before["places"][case][0]
     now = datetime.now(UTC).isoformat()
     stroke = {"id": "s1", "class": 1, "points": [[place["row"], place["col"], place["slice"]]], "width_px": 1}
     op = {"op": "draw", "id": "o1", "stroke": stroke | {"time": now, "author": None}}
     status, answer = client.ask("POST", f"/api/cases/{case}/ops", {"ops": [op]})
     assert status == 200, answer
-    after = client.get("/api/suggestions", run="one")
+    after = client.get("/api/suggestions", run="clicked")
     assert after["places"][case] == before["places"][case][1:]
     assert after["cases"][0]["score"] < before["cases"][0]["score"]
-    path = tmp_path / "runs" / "one" / "predictions" / SUGGESTIONS
-    os.utime(path, (time.time() + 60,) * 2)  # as if they were made after the stroke
-    assert place in client.get("/api/suggestions", run="one")["places"][case]
+    os.utime(run / "predictions" / SUGGESTIONS, (time.time() + 60,) * 2)  # as if they were made after the stroke
+    assert place in client.get("/api/suggestions", run="clicked")["places"][case]
     client.ask("POST", f"/api/cases/{case}/ops", {"ops": [{"op": "remove", "id": "o2", "ids": ["s1"]}]})
 
 
-def test_two_runs_that_differ_everywhere_make_every_case_worth_a_click(client, root, tmp_path):
+def test_two_runs_that_differ_everywhere_make_every_case_worth_a_click(client, root, runs):
     second = Dataset.open(root).training[1].id
     scores = {one["id"]: one["score"] for one in client.get("/api/suggestions", run="one", other="two")["cases"]}
     assert scores[second] == pytest.approx(0.5, abs=0.01)
-    path = tmp_path / "runs" / "one" / "app" / "suggestions-two.json"
+    path = runs / "one" / "app" / "suggestions-two.json"
     written = path.stat().st_mtime_ns
     client.get("/api/suggestions", run="one", other="two")
     assert path.stat().st_mtime_ns == written
-    os.utime(tmp_path / "runs" / "two" / "predictions" / SUGGESTIONS)  # it predicted anew
+    os.utime(runs / "two" / "predictions" / SUGGESTIONS)  # it predicted anew
     client.get("/api/suggestions", run="one", other="two")
     assert path.stat().st_mtime_ns > written
 
 
-def test_a_run_without_predictions_has_no_suggestions(client, tmp_path):
-    (tmp_path / "runs" / "one" / "predictions" / SUGGESTIONS).unlink()
-    assert client.ask("GET", "/api/suggestions", run="one")[0] == 404
-    assert client.ask("GET", "/api/suggestions", run="two", other="one")[0] == 404
+def test_a_run_without_predictions_has_no_suggestions(client, root, runs):
+    (suggesting_run(runs, "none", root) / "predictions" / SUGGESTIONS).unlink()
+    assert client.ask("GET", "/api/suggestions", run="none")[0] == 404
+    assert client.ask("GET", "/api/suggestions", run="two", other="none")[0] == 404
     assert client.ask("GET", "/api/suggestions")[0] == 404
 
 
