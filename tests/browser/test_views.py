@@ -90,3 +90,14 @@ def test_large_pictures_are_loaded_by_the_tiles_in_sight(pictures_server, open_p
     corners = {url.split("/tiles/")[1].split("?")[0].split("/", 2)[2] for url in asked}
     assert any(corner.startswith("0/") for corner in corners)
     assert len(corners) < np.prod([-(-n // 512) for n in (1500, 1700)])
+
+
+def test_an_image_that_takes_long_to_open_says_so(pictures_server, open_page):
+    page = open_page(pictures_server, "black")
+    waiting = []
+    page.tab.route("**/api/cases/bright", lambda route: waiting.append(route))
+    page.tab.locator(".case", has_text="bright").click()
+    page.tab.locator("#note", has_text="Opening bright").wait_for()
+    waiting.pop().continue_()
+    page.shows("bright")
+    page.tab.locator("#note").wait_for(state="hidden")

@@ -27,6 +27,8 @@ import { toolbar } from "./toolbar.js";
 import { topBar } from "./topbar.js";
 import { Contrast, contrastPanel } from "./window.js";
 
+const PATIENCE_MS = 700;
+
 const state = new State({
   dataset: null, cases: [], caseId: null, meta: null, plane: null, slice: 0, channel: 0,
   tool: "scribble", class: 1, pairOut: false, widths: { point: 3, scribble: 3, pair: 3, eraser: 9 },
@@ -60,11 +62,15 @@ async function start() {
       return;
     }
     clock.report();
+    const patience = setTimeout(() => stage.note(`Opening ${id}. A large image takes a while the first time.`), PATIENCE_MS);
     try {
       if (!(await editor.open(id))) return;
     } catch (error) {
+      stage.note("");
       if (!error.away) tellError(error);
       return;
+    } finally {
+      clearTimeout(patience);
     }
     history.replaceState(null, "", `#${encodeURIComponent(id)}`);
     stage.open(slice);
@@ -114,7 +120,7 @@ async function start() {
   const asked = decodeURIComponent(location.hash.slice(1));
   const first = dataset.cases.find(({ id }) => id === asked) ?? dataset.cases.find((one) => !one.marked && !one.done) ?? dataset.cases[0];
   if (first) await open(first.id);
-  else stage.nothing("There are no images in this dataset.");
+  else stage.note("There are no images in this dataset.");
   if (left.length) say(`${left.length} marks of an earlier visit are on their way to the server.`);
   if (dataset.fresh && first) askForClasses(state, { first: true });
 

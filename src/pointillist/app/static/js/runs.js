@@ -48,8 +48,7 @@ export class Runs {
     else if (known < 0) this.state.set({ runs: [...runs, news] });
     else this.state.set({ runs: runs.with(known, { ...runs[known], ...news }) });
     const before = runs[known];
-    const ready = news.predicted;
-    if (ready && !before?.predicted) {
+    if (news.predicted && before && !before.predicted) {
       this.show(news.id, { shown: true });
       if (this.state.get("suggestions")) this.#rank(news.id);
     }

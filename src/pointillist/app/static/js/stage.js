@@ -56,7 +56,7 @@ export class Stage {
     const id = state.get("caseId");
     const marked = this.editor.marks.slices().sort((a, b) => a - b);
     const first = slice ?? this.#slices.get(id) ?? marked[Math.floor(marked.length / 2)] ?? Math.floor(plane.slices / 2);
-    byId("empty").hidden = true;
+    this.note("");
     this.front.hover = null;
     this.tools.live = null;
     state.set({ slice: within(first, plane.slices) });
@@ -100,9 +100,10 @@ export class Stage {
     return this.viewer.cache.ready(this.#imageUrl(state.get("slice"))(lastLevel(state.get("plane")), 0, 0));
   }
 
-  nothing(text) {
-    const empty = byId("empty");
-    [empty.textContent, empty.hidden] = [text, false];
+  /** A word in the place of the image, until one is open. */
+  note(text) {
+    const element = byId("note");
+    [element.textContent, element.hidden] = [text, !text];
   }
 
   #imageUrl(slice) {
