@@ -1,6 +1,8 @@
 """Operations, and small datasets to mark."""
 
 import itertools
+import json
+import shutil
 
 import numpy as np
 
@@ -23,8 +25,6 @@ def draw(name, cls=1, points=((2, 2), (2, 8)), width=1.0):
 
 
 def batch(*ops) -> Batch:
-    import json
-
     return read_batch(json.dumps({"ops": list(ops)}).encode(), "case")
 
 
@@ -38,3 +38,14 @@ def pictures(root, count=2, shape=(12, 20), *, colour=False, base=None, name="pi
             builder.add(NewCase(f"{name}{number}", Image(array, Grid(shape)), f"{name}{number}", base=base))
         builder.finish([])
     return Dataset.open(root)
+
+
+def many(root, count, shape):
+    """A dataset of so many 2-D images, copies of one."""
+    pictures(root, 1, shape)
+    for folder, ending in (("imagesTr", "_0000.png"), ("labelsTr", ".png")):
+        for number in range(1, count):
+            shutil.copyfile(root / folder / f"pic0{ending}", root / folder / f"pic{number}{ending}")
+    content = json.loads((root / "dataset.json").read_bytes())
+    (root / "dataset.json").write_text(json.dumps(content | {"numTraining": count}))
+    return root

@@ -26,7 +26,7 @@ from pointillist.data.check import check_dataset
 from pointillist.data.dataset import Dataset
 from pointillist.data.marked import read_marked
 from pointillist.geometry.strokes import rasterise
-from tests.app.marking import batch, draw, pictures
+from tests.app.marking import batch, draw, op, pictures
 from tests.app.served import TOKEN, served
 
 CASES = 3
@@ -117,7 +117,7 @@ def test_killed_at_random_moments_while_strokes_stream_in(tmp_path, kills):
         assert sound(root) == []
     server = Server(root, start_new_session=True)
     server.wait()
-    time.sleep(1)
+    assert server.send("pic0", op("spent", seconds=1))[0] == 200  # it runs, and ends politely from now on
     server.end(signal.SIGTERM)
     dataset = Dataset.open(root)
     for case, names in acknowledged.items():

@@ -1,7 +1,5 @@
 """The server stays small: images and networks live in other processes."""
 
-import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.app.marking import draw, pictures
+from tests.app.marking import draw, many
 from tests.app.test_faults import Server
 
 SLICES = 2000
@@ -26,13 +24,7 @@ def test_the_server_loads_no_torch_and_draws_nothing_itself():
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 def test_two_thousand_slices_need_less_than_200_megabytes(tmp_path):
-    root = pictures(tmp_path / "D", 1, (128, 128)).root
-    for folder, ending in (("imagesTr", "_0000.png"), ("labelsTr", ".png")):
-        for number in range(1, SLICES):
-            shutil.copyfile(root / folder / f"pic0{ending}", root / folder / f"pic{number}{ending}")
-    content = json.loads((root / "dataset.json").read_bytes())
-    (root / "dataset.json").write_text(json.dumps(content | {"numTraining": SLICES}))
-    server = Server(root)
+    server = Server(many(tmp_path / "D", SLICES, (128, 128)))
     server.wait()
     rng = np.random.default_rng(0)
     for number in range(40):

@@ -73,7 +73,7 @@ def page(client, root):
 
 def listen(client, seen, last=None, until=None, query=""):
     """Read events into a list of (kind, data, id) until something holds."""
-    connection = http.client.HTTPConnection("127.0.0.1", client._port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", client._port, timeout=60)
     headers = {"Authorization": f"Bearer {TOKEN}"} | ({"Last-Event-ID": last} if last else {})
     connection.request("GET", f"/api/events{query}", headers=headers)
     answer = connection.getresponse()
@@ -165,7 +165,7 @@ def test_two_tabs_keep_both_their_strokes(page):
     for one in tabs:
         one.join()
     assert sorted(page.strokes) == sorted(f"{name}{number}" for name in "ab" for number in range(20))
-    thread.join(20)
+    thread.join(60)
     told = of_case(seen)
     assert [data["revision"] for data in told] == list(range(1, 41))
     assert {(data["session"], data["ops"][0]["stroke"]["id"][0]) for data in told} == {("a", "a"), ("b", "b")}
@@ -174,15 +174,15 @@ def test_two_tabs_keep_both_their_strokes(page):
 def test_a_page_that_was_away_is_told_what_it_missed(page):
     seen, thread = listening(page.client, lambda events: events[-1][0] == "ops")
     page.send(draw("a"))
-    thread.join(20)
+    thread.join(60)
     last = seen[-1][2]
     page.send(draw("b"))
     again, thread = listening(page.client, lambda events: events[-1][0] == "ops", last)
-    thread.join(20)
+    thread.join(60)
     assert [data["ops"][0]["stroke"]["id"] for kind, data, _ in again if kind == "ops"] == ["b"]
     for stale in ("other-1", f"{last.split('-')[0]}-x", "nonsense"):
         other, thread = listening(page.client, lambda events: len(events) > 1, stale)
-        thread.join(20)
+        thread.join(60)
         assert other[1][0] == "reset"
 
 
@@ -190,7 +190,7 @@ def test_a_page_misses_nothing_between_the_list_of_cases_and_its_first_event(pag
     seen = page.client.get("/api/dataset")["seen"]
     page.send(draw("a"))
     told, thread = listening(page.client, lambda events: events[-1][0] == "ops", query=f"?seen={seen}")
-    thread.join(20)
+    thread.join(60)
     assert told[-1][1]["ops"][0]["stroke"]["id"] == "a"
 
 
@@ -216,7 +216,7 @@ def test_another_program_and_the_page_do_not_overwrite_each_other(page):
     marked = read_marked(page.dataset, page.case)
     write_marked(page.dataset, page.case, Marked(marked.image, None, (*marked.strokes, Stroke(2, [[11, 11]]))))
     page.send(draw("c"))
-    thread.join(30)
+    thread.join(60)
     assert seen[-1][1]["notice"].endswith(f"{page.id}.1.jsonl")
     assert page.strokes == ["a", "b", "f0", "c"]
     wait(lambda: len(page.dataset.read_marks(page.case).strokes) == 4)
@@ -288,7 +288,7 @@ def test_classes_are_changed_in_the_page(tmp_path):
         names = [{"name": name} for name in ("nothing", "gland", "tumour", "duct")]
         status, found = client.ask("PATCH", "/api/dataset", {"classes": names})
         assert (status, [one["name"] for one in found["classes"]]) == (200, ["nothing", "gland", "tumour", "duct"])
-        thread.join(20)
+        thread.join(60)
         assert seen[-1][1] == found
         assert client.ask("PATCH", "/api/dataset", {"classes": names[:2]})[0] == 422
         assert client.ask("POST", "/api/cases/pic0/ops", {"ops": [draw("b", 3, [(0, 0)])]})[0] == 200

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.browser.loop import card
 from tests.conftest import png
 
 RUN = {
@@ -214,8 +215,25 @@ def test_marks_and_segmentations_go_out_in_kinds_that_fit(page):
 
 def test_two_runs_that_are_compared_suggest_together(page):
     loop = Loop(page, RUN, RUN | {"id": "002-auto"})
-    card = page.tab.locator(".run", has=page.tab.get_by_role("button", name="001-pce", exact=True))
-    card.get_by_role("button", name="Suggest").click()
+    card(page, "001-pce").get_by_role("button", name="Suggest").click()
     page.becomes(lambda: loop.asked == ["run=001-pce"])
-    card.get_by_role("button", name="Compare").click()
+    card(page, "001-pce").get_by_role("button", name="Compare").click()
     page.becomes(lambda: loop.asked == ["run=001-pce", "run=001-pce&other=002-auto"])
+
+
+def test_a_run_named_on_the_command_line_is_shown_first(page):
+    def named(route):
+        route.fulfill(json=route.fetch().json() | {"run": "001-pce"})
+
+    page.tab.route("**/api/dataset", named)
+    Loop(page, RUN, RUN | {"id": "002-auto"})
+    for run, shown in (("001-pce", "true"), ("002-auto", "false")):
+        show = card(page, run).get_by_role("button", name="Show")
+        show.wait_for()
+        assert show.get_attribute("aria-pressed") == shown
+
+
+def test_a_run_of_the_command_line_is_predicted(page):
+    loop = Loop(page, RUN | {"predicted": False})
+    card(page, "001-pce").get_by_role("button", name="Predict").click()
+    page.becomes(lambda: loop.wishes == ["runs/001-pce/resume"])

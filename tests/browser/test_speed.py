@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from tests.browser.conftest import SHOWN, grey, write_pictures
+from tests.app.marking import many
+from tests.browser.conftest import SHOWN
 
 STROKES = 10_000
 FRAMES = """() => { const frames = window.frameTimes = []; window.counting = true;
@@ -73,15 +74,12 @@ def test_slices_change_at_once(hearts_server, open_page):
 
 
 def test_thousands_of_images_open_at_once(serve, open_page, tmp_path):
-    pictures = {f"slice{index:04d}": grey(16, 16, value=index % 200) for index in range(2000)}
-    server = serve(write_pictures(tmp_path / "many", pictures))
-    open_page(server)
-    page = open_page(server)
+    page = open_page(serve(many(tmp_path / "many", 2000, (16, 16))))
     ready = page.tab.evaluate("performance.getEntriesByName('ready')[0].startTime")
     rows = page.tab.locator(".case").count()
     print(f"page of 2,000 images ready after {ready:.0f} ms, {rows} rows")
     assert ready < 10_000
     assert rows < 60
-    page.tab.fill("#search", "slice1999")
-    page.tab.locator(".case", has_text="slice1999").click()
-    page.shows("slice1999")
+    page.tab.fill("#search", "pic1999")
+    page.tab.locator(".case", has_text="pic1999").click()
+    page.shows("pic1999")

@@ -32,8 +32,10 @@ export class Runs {
       const [methods, runs] = await Promise.all([this.#methods ?? api.methods(), api.runs()]);
       if (!this.#methods) this.#buildForm(methods);
       this.state.set({ runs });
-      const predicted = runs.filter((run) => run.predicted).at(-1);
-      if (!this.state.get("overlay").run && predicted) this.show(predicted.id, { shown: false });
+      const predicted = runs.filter((run) => run.predicted);
+      const asked = predicted.find((run) => run.id === this.state.get("dataset").run); // on the command line
+      const first = asked ?? predicted.at(-1);
+      if (!this.state.get("overlay").run && first) this.show(first.id, { shown: first === asked });
       byId("runs").hidden = false;
     } catch (error) {
       if (error.status !== 404 && !error.away) this.tell(error);
@@ -140,6 +142,7 @@ export class Runs {
         overlay.run && overlay.run !== run.id ? chip("Compare", () => this.#compare(run.id), { "aria-pressed": overlay.other === run.id }) : null,
         run.state !== "running" ? chip("Train on", () => this.#continue(run)) : null,
         chip("Suggest", () => this.#suggest(run.id), { "aria-pressed": this.state.get("suggestions")?.run === run.id })) : null,
+      run.state === "done" && !ready ? h("div", { class: "chips" }, chip("Predict", () => this.#act(() => api.resumeRun(run.id)))) : null,
       isOpen ? h("p", { class: "quiet" }, aboutOf(run)) : null,
       isOpen ? this.#charts(run) : null);
   }
