@@ -38,6 +38,7 @@ export class Outbox {
       this.kept = false;
     }
     const left = this.#queue.map(({ case: id, op }) => ({ case: id, op }));
+    if (left.length) this.#report(); // not all is saved, before the server has had a chance to answer
     this.#send();
     return left;
   }
