@@ -27,6 +27,7 @@ from tests.conftest import png
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 TOKEN = "a-token-for-tests-only"
+PATIENCE_S = 90  # a busy machine takes long, and who waits for a condition loses nothing
 SHOWN = """(([asked, shown]) => shown >= asked)(
     ["slice asked", "slice shown"].map(name => performance.getEntriesByName(name).at(-1)?.startTime))"""
 HIDE = """() => {
@@ -137,14 +138,14 @@ class Page:
             self.tab.get_by_role("button", name="Later").click()
         return self
 
-    def until(self, condition: str, seconds: float = 20) -> None:
+    def until(self, condition: str, seconds: float = PATIENCE_S) -> None:
         """Wait for a JavaScript expression; Playwright's own way needs `eval`, which the page's policy refuses."""
         end = time.monotonic() + seconds
         while not self.tab.evaluate(condition):
             assert time.monotonic() < end, f"{condition} does not become true"
             self.tab.wait_for_timeout(50)
 
-    def becomes(self, condition: Callable[[], Any], seconds: float = 30) -> None:
+    def becomes(self, condition: Callable[[], Any], seconds: float = PATIENCE_S) -> None:
         """Wait until something holds that Python asks."""
         end = time.monotonic() + seconds
         while not condition():
@@ -180,7 +181,7 @@ class Page:
         self.tab.mouse.up()
 
     def saved(self) -> None:
-        self.tab.locator("#saved", has_text="All saved").wait_for(timeout=20000)
+        self.tab.locator("#saved", has_text="All saved").wait_for()
 
     @property
     def case(self) -> str:
@@ -218,6 +219,7 @@ def open_page(browser) -> Iterator[Any]:
     def start(server: Server, case: str = "", *, beside: Page | None = None, **options: Any) -> Page:
         if beside is None:
             contexts.append(browser.new_context(viewport={"width": 1280, "height": 800}, **options))
+            contexts[-1].set_default_timeout(1000 * PATIENCE_S)
         context = beside.tab.context if beside else contexts[-1]
         pages.append(Page(context.new_page(), server))
         return pages[-1].open(case)

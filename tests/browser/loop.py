@@ -8,11 +8,13 @@ import numpy as np
 
 from tests.browser.conftest import Page
 
+_SEEN = 0.01  # share of the pixels
+
 
 def train(page: Page, method: str, minutes: float) -> None:
     """Fill in the form and press Train, once the methods are known."""
     form = page.tab.locator("form.train")
-    form.wait_for(timeout=60_000)
+    form.wait_for()
     form.locator("select").select_option(method)
     form.get_by_label("Minutes").fill(str(minutes))
     form.get_by_role("button", name="Train").click()
@@ -26,7 +28,17 @@ def card(page: Page, run: str) -> Any:
 def wait_for(page: Page, run: str) -> None:
     """Wait until a run has ended and its prediction lies over the image."""
     card(page, run).get_by_role("button", name="Show", pressed=True).wait_for(timeout=300_000)
-    card(page, run).get_by_text("finished").wait_for(timeout=60_000)
+    card(page, run).get_by_text("finished").wait_for()
+
+
+def lies_over_the_image_if_found(page: Page, found: np.ndarray) -> bool:
+    """Whether the prediction is seen exactly where it is more than background; after a few slow steps it may not be.
+
+    Args:
+        page: with a run's prediction.
+        found: the classes of the image or slice that is shown.
+    """
+    return lies_over_the_image(page, "Prediction") == bool((found > 0).mean() > _SEEN)
 
 
 def lies_over_the_image(page: Page, what: str) -> bool:
@@ -38,4 +50,4 @@ def lies_over_the_image(page: Page, what: str) -> bool:
     page.keys("o")
     hidden = page.picture()
     page.keys("o")
-    return bool((np.abs(shown - hidden).max(axis=2) > 20).mean() > 0.01)
+    return bool((np.abs(shown - hidden).max(axis=2) > 20).mean() > _SEEN)
