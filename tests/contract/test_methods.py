@@ -233,10 +233,10 @@ def test_law_10_a_few_images_are_learned_by_heart(dataset, name, tmp_path):
     plan = plan_for(
         dataset,
         name,
-        iterations=120,
+        iterations=60,
         augmentation="none",
-        checkpoint_every=120,
-        validate_every=40,
+        checkpoint_every=60,
+        validate_every=20,
         recalibrate_bn=True,
         fold=None,
     )
