@@ -233,12 +233,14 @@ def clicks_to(rounds: list[dict[str, Any]], target: float) -> float | None:
 
 
 def recorded(path: Path, asked: dict[str, Any]) -> list[dict[str, Any]]:
-    """What a results file holds of an experiment with these settings."""
+    """What a results file holds; one of an experiment with other settings must not be written over."""
     if not path.exists():
         return []
     found = json.loads(path.read_bytes())
     results: list[dict[str, Any]] = found.pop("results")
-    return results if found == json.loads(json.dumps(asked)) else []
+    if found != json.loads(json.dumps(asked)):
+        raise SystemExit(f"{path} holds results with other settings: {found}. Name another file with --record.")
+    return results
 
 
 def main() -> None:

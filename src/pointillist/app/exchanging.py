@@ -99,7 +99,7 @@ def take_found(dataset: Dataset, *, folder: str, form: str, predictions: str) ->
     for case in dataset.training:
         source = label_file(Path(predictions), case.id, dataset.ending)
         target = Path(folder, "all", case.id + form)
-        if not source.is_file():  # marked since the run
+        if not source.is_file():  # added since the run
             continue
         found = read_label(source)
         if form == ".geojson":
