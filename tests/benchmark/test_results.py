@@ -235,3 +235,13 @@ def test_what_is_no_results_file_is_named(tmp_path, text):
     (tmp_path / "r.json").write_text(text)
     with pytest.raises(DamagedFileError, match="no results file"):
         read_result(tmp_path / "r.json")
+
+
+def test_one_row_of_several_is_asked_for_by_its_title(tmp_path):
+    suite = load_suite("acdc-quick")
+    rows = jobs_of(suite, tmp_path, methods=["attenscribble start=0.3"], seeds=[1])
+    assert [job.entry.settings for job in rows] == [{"start": 0.3}]
+    assert len(jobs_of(suite, tmp_path, methods=["attenscribble"], seeds=[1])) == 2
+    assert jobs_of(suite, tmp_path, methods=[rows[0].entry.label], seeds=[1]) == rows
+    with pytest.raises(InputError, match="attenscribble start=0.3"):
+        jobs_of(suite, tmp_path, methods=["attenscribble start=0.4"])

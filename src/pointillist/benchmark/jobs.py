@@ -215,14 +215,14 @@ def jobs_of(
     Args:
         suite: what is compared.
         out: the folder of the benchmark.
-        methods: names (or labels) to restrict it to; empty for all.
+        methods: to restrict it to, by name (all entries of it), or one entry by its title or label; empty for all.
         folds: likewise.
         seeds: likewise.
 
     Raises:
         InputError: if a restriction names what the suite does not hold.
     """
-    names = [name for entry in suite.methods for name in (entry.name, entry.label)]
+    names = [name for entry in suite.methods for name in _names(entry)]
     for field, chosen, known in (
         ("methods", methods, names),
         ("folds", folds, suite.places),
@@ -244,5 +244,10 @@ def jobs_of(
         for fold in suite.places
         if not folds or fold in folds
         for entry in suite.methods
-        if not methods or entry.name in methods or entry.label in methods
+        if not methods or _names(entry) & set(methods)
     ]
+
+
+def _names(entry: Entry) -> set[str]:
+    """What it can be asked for by."""
+    return {entry.name, entry.title, entry.label}

@@ -27,7 +27,12 @@ def benchmark(
         typer.Option(help="A dataset of your own in place of the suite's data.", show_default=False),
     ] = None,
     only: Annotated[
-        str | None, typer.Option(help="Only these methods, by commas.", metavar="METHOD,…", show_default=False)
+        str | None,
+        typer.Option(
+            help="Only these methods, by commas: pce, or one row of several as the tables name it: pscv lambda_cv=0.01.",
+            metavar="METHOD,…",
+            show_default=False,
+        ),
     ] = None,
     folds: Annotated[
         str | None, typer.Option(help="Only these folds, by commas.", metavar="K,…", show_default=False)
