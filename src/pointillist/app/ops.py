@@ -72,11 +72,10 @@ Op = Annotated[Draw | Remove | Restore | Spent | Done, Field(discriminator="op")
 
 
 class Batch(BaseModel):
-    """What one request brings; session says which page it comes from."""
+    """What one request brings."""
 
     model_config = ConfigDict(extra="forbid")
     ops: list[Op] = Field(min_length=1, max_length=MOST_OPS)
-    session: Id | None = None
 
 
 ONE_OP: TypeAdapter[Op] = TypeAdapter(Op)

@@ -129,7 +129,7 @@ class Store:
                 await anyio.to_thread.run_sync(self._append, case_id, loaded, new)
                 for op in new:
                     state.apply(op)
-                self._tell(case_id, state.revision, new, batch.session)
+                self._tell(case_id, state.revision, new)
             return state.revision
 
     async def flush(self, cases: Iterable[str] | None = None) -> None:
@@ -248,9 +248,9 @@ class Store:
             loaded.has_log = True
         loaded.log.append(ops)
 
-    def _tell(self, case_id: str, revision: int, ops: list[Op], session: str | None) -> None:
+    def _tell(self, case_id: str, revision: int, ops: list[Op]) -> None:
         content = [json.loads(op.model_dump_json(by_alias=True)) for op in ops]
-        self._events.publish("ops", {"case": case_id, "revision": revision, "ops": content, "session": session})
+        self._events.publish("ops", {"case": case_id, "revision": revision, "ops": content})
         self._due.setdefault(case_id, time.monotonic() + _SAVE_AFTER_SECONDS)
         self._wake.set()
         self.on_change(case_id, None)
