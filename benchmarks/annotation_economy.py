@@ -10,8 +10,8 @@ volumes:
 
 - random: volumes, slices and places at random, each class present in the slice as likely (as a person would click);
 - uniform: the same, places at random, whatever lies there;
-- images: the volumes with the highest scores, and the best slice of each (``pointillist.data.suggest``); places as in
-  random;
+- images: the volumes with the highest scores, and the slice of each with most to gain (``pointillist.data.suggest``);
+  places as in random;
 - places: the same volumes and slices, and the places that are suggested there.
 
 DSC is the mean over classes of the means over the fold's held-out volumes. What counts is the number of clicks at which
@@ -41,7 +41,7 @@ from pointillist.data.marked import Marked, write_marked
 from pointillist.data.simulate.annotator import Annotator
 from pointillist.data.simulate.dataset import unmarked_copy
 from pointillist.data.simulate.draw import seeded
-from pointillist.data.suggest import Place, Suggestion, suggestions
+from pointillist.data.suggest import Suggestion, suggestions
 from pointillist.data.writers import write_json
 from pointillist.evaluate.evaluation import evaluate_folder
 from pointillist.evaluate.protocol import Protocol
@@ -127,10 +127,11 @@ class Experiment:
         """The clicks of a round."""
         purpose = f"round {number}"
         if not found:
-            chosen = [(case, self._some_slice(case, purpose), []) for case in self._some_cases(purpose)]
+            chosen = [(case, self._some_slice(case, purpose), ()) for case in self._some_cases(purpose)]
         else:
-            ranked = sorted(found, key=lambda one: -one.score)[:IMAGES]
-            chosen = [(self.dataset.case(one.case), *best_slice(one)) for one in ranked if one.places]
+            best = sorted(found, key=lambda one: -one.score)[:IMAGES]
+            ranked = [(self.dataset.case(one.case), one.places) for one in best if one.places]
+            chosen = [(case, places[0].slice or 0, places) for case, places in ranked]
         if self.strategy == "places":
             return {
                 case.id: self.annotator.at(case, [(place.row, place.column, place.slice) for place in places[:CLICKS]])
@@ -196,15 +197,6 @@ class Experiment:
         """What no later round needs: predictions, and the weights before the last."""
         for folder in (self.folder / f"run-{number}" / "predictions", self.folder / f"run-{number - 1}"):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def best_slice(one: Suggestion) -> tuple[int, list[Place]]:
-    """The slice whose best places have most to gain, and these."""
-    slices: dict[int, list[Place]] = {}
-    for place in one.places:
-        slices.setdefault(place.slice or 0, []).append(place)
-    depth = max(slices, key=lambda number: sum(place.score for place in slices[number][:CLICKS]))
-    return depth, slices[depth]
 
 
 def mark(dataset: Dataset, case: Case, strokes: list[Stroke]) -> None:

@@ -10,12 +10,17 @@ from pointillist.data import suggest
 from pointillist.data.dataset import Dataset
 from pointillist.data.marked import read_marked, write_marked
 from pointillist.data.phantoms import make_phantoms
-from pointillist.data.suggest import Place, Suggestion, places_of, suggestions
+from pointillist.data.readers import read_image
+from pointillist.data.suggest import Suggestion, slice_suggestion, suggestions
 from pointillist.data.writers import write_image, write_label
 from pointillist.errors import DatasetError
 from pointillist.types import IGNORE, Stroke
 
 SIZE = 100  # σ = 2, ρ = 4
+
+
+def places_of(*planes):
+    return slice_suggestion(*planes)[1]
 
 
 def blank(shape=(SIZE, SIZE)):
@@ -40,7 +45,8 @@ def test_the_score_is_the_equation():
     for other, raw in ((None, doubt), (differs, (doubt + differs) / 2)):
         smooth = ndimage.gaussian_filter(np.maximum(raw, wrong), 2, mode="nearest")
         score = (1 - np.exp(-(nearest**2) / (2 * 4**2))) * smooth
-        best = places_of(marks, predicted, doubt, other)[0]
+        mean, (best, *_) = slice_suggestion(marks, predicted, doubt, other)
+        assert math.isclose(mean, score.mean())
         assert math.isclose(best.score, score.max())
         assert score[best.row, best.column] == pytest.approx(score.max())
         assert best.cls == predicted[best.row, best.column]
@@ -86,11 +92,17 @@ def test_large_images_are_looked_at_in_blocks_and_places_lie_on_them(monkeypatch
     assert best.cls == 2
 
 
-def test_a_case_counts_its_five_best_places():
-    places = [Place(0, 0, None, score, 0) for score in (0.9, 0.1, 0.5)]
-    assert Suggestion("a", tuple(places)).score == pytest.approx(0.3)
-    assert Suggestion("a", (places[0],) * 7).score == pytest.approx(0.9)
-    assert Suggestion("a", ()).score == 0
+def test_a_case_counts_the_mean_over_its_slices():
+    assert Suggestion("a", (0.9, 0.1, 0.5), ()).score == pytest.approx(0.5)
+    assert Suggestion("a", (), ()).score == 0
+
+
+def test_much_doubt_goes_before_a_little_great_doubt():
+    marks, predicted, doubt = blank()
+    little, much = doubt.copy(), doubt.copy()
+    little[spot(30, 20)] = 1
+    much[spot(30, 20, 25)] = 0.6
+    assert slice_suggestion(marks, predicted, much)[0] > 2 * slice_suggestion(marks, predicted, little)[0]
 
 
 @pytest.fixture
@@ -113,8 +125,9 @@ def predicted(tmp_path):
 def test_cases_and_slices_are_read_from_what_predict_writes(predicted):
     dataset, folder = predicted
     calm, doubtful = suggestions(dataset, folder / "one")
-    assert calm.places == ()
+    assert (calm.places, calm.score) == ((), 0)
     best = doubtful.places[0]
+    assert doubtful.score == pytest.approx(doubtful.slices[2] / len(doubtful.slices))
     assert best.slice == 2
     assert 10 <= best.row < 20
     assert 30 <= best.column < 40
@@ -133,7 +146,25 @@ def test_strokes_count_as_marks(predicted):
     stroke = Stroke(0, np.array([[place.row, place.column, place.slice]], dtype=float), 3)
     write_marked(dataset, case, type(marked)(marked.image, None, (stroke,)))
     after = list(suggestions(dataset, folder / "one"))[1]
-    assert after.score < before.score / 2
+    assert after.score < before.score
+    assert after.places[0].score < place.score / 2
+
+
+def test_places_come_slice_by_slice(predicted):
+    dataset, folder = predicted
+    case = dataset.training[1]
+    path = folder / "one" / "uncertainty" / f"{case.id}.nii.gz"
+    image = read_image(path)
+    doubt = image.array.copy()
+    doubt[40:45, 40:45, 0] = 1  # as much, but in one place
+    doubt[30:34, 5:60, 2] = 0.7
+    write_image(path, doubt, image.grid)
+    found = list(suggestions(dataset, folder / "one"))[1]
+    slices = [place.slice for place in found.places]
+    assert slices == [2] * slices.count(2) + [0]
+    for number in (0, 2):
+        scores = [place.score for place in found.places if place.slice == number]
+        assert scores == sorted(scores, reverse=True)
 
 
 def test_predictions_without_uncertainty_are_refused(predicted):

@@ -22,7 +22,7 @@ from pointillist.errors import InputError
 
 DEFINITION = (
     "Places that the run is unsure of (entropy over ln K, smoothed), near marks which it contradicts, or where another "
-    "run says otherwise; away from marks, and from each other. Images count the mean of their five best places."
+    "run says otherwise; away from marks, and from each other. Images count the mean of that score over their pixels."
 )
 _CLICKED = 0.06  # of the side: three times the width that places are smoothed with
 
@@ -43,7 +43,7 @@ async def suggest(request: Request) -> Response:
             scores[case.id] *= len(left) / len(places[case.id])
             places[case.id] = left
     ranked = sorted(scores, key=lambda name: -scores[name])
-    cases = [{"id": name, "score": round(scores[name], 4)} for name in ranked]
+    cases = [{"id": name, "score": round(scores[name], 6)} for name in ranked]
     return answer({"definition": DEFINITION, "cases": cases, "places": places})
 
 

@@ -32,7 +32,7 @@ def listed(found: list[Suggestion]) -> dict[str, Any]:
     """Suggestions as the page takes them, cases with most to gain first."""
     ranked = sorted(found, key=lambda one: -one.score)
     places = {one.case: [_place(asdict(place)) for place in one.places[:_PLACES]] for one in ranked if one.places}
-    return {"cases": [{"id": one.case, "score": round(one.score, 4)} for one in ranked], "places": places}
+    return {"cases": [{"id": one.case, "score": round(one.score, 6)} for one in ranked], "places": places}
 
 
 def _place(fields: dict[str, Any]) -> dict[str, Any]:

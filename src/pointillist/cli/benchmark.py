@@ -29,7 +29,7 @@ def benchmark(
     only: Annotated[
         str | None,
         typer.Option(
-            help="Only these methods, by commas: pce, or one row of several as the tables name it: pscv lambda_cv=0.01.",
+            help="Only these methods, by commas: pce, or one row of several by its title: pscv lambda_cv=0.01.",
             metavar="METHOD,…",
             show_default=False,
         ),

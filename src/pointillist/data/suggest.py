@@ -1,4 +1,4 @@
-"""Where to click next: places a model is unsure of, or on which two models differ, and the cases with most of them.
+"""Where to click next: places a model is unsure of, or on which two models differ, and the cases with most doubt.
 
 At a pixel x of a slice, with u the predicted uncertainty (entropy over ln K, 0 … 1), d = 1 where another run predicts
 another class, m the distance to the nearest mark, and e that to the nearest mark which the prediction contradicts:
@@ -6,8 +6,8 @@ another class, m the distance to the nearest mark, and e that to the nearest mar
     s(x) = max(u, exp(−e²/2ρ²)), or with another run max((u + d)/2, exp(−e²/2ρ²))
     S(x) = (1 − exp(−m²/2ρ²)) · (G_σ ∗ s)(x)
 
-σ is 2 % of √(rows · columns), ρ = 2σ. Places are the maxima of S, at least 3σ apart and above 0.05, five a slice; a
-case counts the mean S of its five best places, those that lack as 0.
+σ is 2 % of √(rows · columns), ρ = 2σ. Places are the maxima of S, at least 3σ apart and above 0.05, five a slice. A
+slice's score is the mean of S over its pixels, and a case's that of its slices: maxima come close to 1 almost anywhere.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SIGMA = 0.02  # of the side
 _REACH, _APART = 2.0, 3.0  # in σ
 _LEAST = 0.05
 PLACES = 5
-"""Places a slice, and how many count for a case."""
+"""Places a slice, at most."""
 _SIDE = 512  # larger images are looked at in blocks of pixels
 
 
@@ -63,21 +63,18 @@ class Suggestion:
 
     Attributes:
         case: its id.
-        places: best first.
+        slices: the mean of S over each slice, of which a 2-D image has one; none where nothing was predicted.
+        places: slice by slice, the slice with most to gain first, and best first in each.
     """
 
     case: str
+    slices: tuple[float, ...]
     places: tuple[Place, ...]
 
     @property
     def score(self) -> float:
-        """How much there is to gain: the mean of the best places' scores."""
-        return mean_of_best(self.places)
-
-
-def mean_of_best(places: tuple[Place, ...] | list[Place]) -> float:
-    """The mean score of the five best places, those that lack counted as 0."""
-    return sum(sorted((place.score for place in places), reverse=True)[:PLACES]) / PLACES
+        """How much there is to gain: the mean of S over all pixels."""
+        return sum(self.slices) / len(self.slices) if self.slices else 0.0
 
 
 def suggestions(dataset: Dataset, predictions: Path, other: Path | None = None) -> Iterator[Suggestion]:
@@ -111,7 +108,7 @@ def suggestion(dataset: Dataset, case: Case, predictions: Path, other: Path | No
     """Places of one case; see ``suggestions``."""
     files = _files(predictions, case.id, dataset.ending)
     if files is None:
-        return Suggestion(case.id, ())
+        return Suggestion(case.id, (), ())
     marks, predicted = dataset.sparse_labels(case), read_label(files[0])
     uncertainty = read_image(files[1])
     for one in (predicted, uncertainty):
@@ -121,18 +118,19 @@ def suggestion(dataset: Dataset, case: Case, predictions: Path, other: Path | No
     axis = marks.grid.slice_axis if len(marks.grid.shape) == 3 else None
     arrays = [marks.array, predicted.array, uncertainty.array, *([] if differs is None else [differs])]
     stacks = [array[None] if axis is None else np.moveaxis(array, axis, 0) for array in arrays]
-    places = [
-        place for number, planes in enumerate(zip(*stacks, strict=True))
-        for place in places_of(*planes, slice_number=None if axis is None else number)
-    ]  # fmt: skip
-    return Suggestion(case.id, tuple(sorted(places, key=lambda place: -place.score)))
+    slices = [
+        slice_suggestion(*planes, slice_number=None if axis is None else number)
+        for number, planes in enumerate(zip(*stacks, strict=True))
+    ]
+    places = [place for _, found in sorted(slices, key=lambda one: -one[0]) for place in found]
+    return Suggestion(case.id, tuple(score for score, _ in slices), tuple(places))
 
 
-def places_of(
+def slice_suggestion(
     marks: LabelMap, predicted: LabelMap, uncertainty: AnyArray, differs: Mask | None = None,
     *, slice_number: int | None = None,
-) -> list[Place]:  # fmt: skip
-    """Places of one slice, best first.
+) -> tuple[float, list[Place]]:  # fmt: skip
+    """The mean of S over one slice, and its places, best first.
 
     Args:
         marks: ``(h, w)``, IGNORE where nobody marked.
@@ -156,7 +154,7 @@ def places_of(
             min(n * block + block // 2, size - 1) for n, size in zip((row, column), marks.shape, strict=True)
         )
         found.append(Place(row, column, slice_number, height, int(predicted[row, column])))
-    return found
+    return float(score.mean()), found
 
 
 def _nearness(where: Mask, reach: float) -> AnyArray:
