@@ -280,6 +280,8 @@ def annotation_economy() -> list[str]:
         "reached), then the DSC of every round, with the clicks that it had. `benchmarks/annotation_economy.py` says "
         "what the strategies are.",
         "",
+        *saved_clicks(found["results"]),
+        "",
         *table(
             ["strategy", "seed", f"clicks to {found['target']}", *(f"round {n + 1}" for n in rounds), "commit"],
             (
@@ -291,6 +293,19 @@ def annotation_economy() -> list[str]:
         ),
         "",
     ]  # fmt: skip
+
+
+def saved_clicks(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Clicks of each strategy beside those of random ones with the same seed."""
+    clicks = {(one["strategy"], one["seed"]): one["clicks"] for one in results}
+    rows = []
+    for name in dict.fromkeys(name for name, _ in clicks):
+        both = [(clicks[name, seed], clicks.get(("random", seed))) for own, seed in clicks if own == name]
+        pairs = [(own, other) for own, other in both if own is not None and other is not None]
+        shares = [f"{1 - own / other:.0%}" for own, other in pairs]
+        mean = f"{sum(own for own, _ in pairs) / len(pairs):.0f}" if len(pairs) == len(both) else "–"
+        rows.append([name, str(len(both)), mean, ", ".join(shares) if name != "random" else ""])
+    return table(["strategy", "seeds", "clicks, mean", "fewer than random, seed by seed"], rows)
 
 
 def page() -> str:
