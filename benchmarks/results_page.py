@@ -263,6 +263,31 @@ def large_image() -> list[str]:
     ]
 
 
+def region_targets() -> list[str]:
+    """How good CVM's soft labels are; nothing before it was measured."""
+    path = HERE / "results" / "region_targets.json"
+    if not path.exists():
+        return []
+    found = json.loads(path.read_text())
+    measures = found["measures"]
+    return [
+        "## What CVM's targets are worth",
+        "",
+        f"{found['what']}: the prediction for the images that were trained on, and targets of its features and the "
+        f"marks, against dense truth; means over images, commit {found['commit'][:8]}. `benchmarks/region_targets.py` "
+        "says how they are made.",
+        "",
+        *table(
+            ["target", "images", "Dice", "AUC", "accuracy", "accuracy, weighted by certainty"],
+            (
+                [name, str(row["images"]), *(f"{row[key]:.3f}" for key in measures)]
+                for name, row in found["rows"].items()
+            ),
+        ),
+        "",
+    ]
+
+
 def annotation_economy() -> list[str]:
     """What suggestions save; nothing before it was measured."""
     path = HERE / "results" / "annotation_economy.json"
@@ -297,15 +322,24 @@ def annotation_economy() -> list[str]:
 
 def saved_clicks(results: Sequence[Mapping[str, Any]]) -> list[str]:
     """Clicks of each strategy beside those of random ones with the same seed."""
-    clicks = {(one["strategy"], one["seed"]): one["clicks"] for one in results}
+    runs = {(one["strategy"], one["seed"]): one for one in results}
     rows = []
-    for name in dict.fromkeys(name for name, _ in clicks):
-        both = [(clicks[name, seed], clicks.get(("random", seed))) for own, seed in clicks if own == name]
-        pairs = [(own, other) for own, other in both if own is not None and other is not None]
-        shares = [f"{1 - own / other:.0%}" for own, other in pairs]
-        mean = f"{sum(own for own, _ in pairs) / len(pairs):.0f}" if len(pairs) == len(both) else "–"
-        rows.append([name, str(len(both)), mean, ", ".join(shares) if name != "random" else ""])
-    return table(["strategy", "seeds", "clicks, mean", "fewer than random, seed by seed"], rows)
+    for name in dict.fromkeys(name for name, _ in runs):
+        seeds = [seed for own, seed in runs if own == name]
+        clicks = [one["clicks"] for (own, _), one in runs.items() if own == name]
+        mean = f"{sum(clicks) / len(clicks):.0f}" if all(clicks) else "–"
+        last = sum(runs[name, seed]["rounds"][-1]["dsc"][ALL_CLASSES] for seed in seeds) / len(seeds)
+        compared = [fewer(runs[name, seed], runs["random", seed]) for seed in seeds if name != "random"]
+        rows.append([name, str(len(seeds)), mean, ", ".join(compared), f"{last:.3f}"])
+    return table(["strategy", "seeds", "clicks, mean", "fewer than random, seed by seed", "DSC at the end"], rows)
+
+
+def fewer(one: Mapping[str, Any], random: Mapping[str, Any]) -> str:
+    """Share of the random clicks that are saved; where those did not reach the target, at least so many."""
+    if one["clicks"] is None:
+        return "–"
+    made = random["clicks"] or random["rounds"][-1]["clicks"]
+    return f"{'' if random['clicks'] else '> '}{1 - one['clicks'] / made:.0%}"
 
 
 def page() -> str:
@@ -314,7 +348,7 @@ def page() -> str:
     suites = read_suites(HERE / "results", reading=READING)
     for name, entrants in suites.items():
         lines += section(name, entrants)
-    parts = (protocol, novel_tissue, annotation_economy, costs, large_image, public_forms)
+    parts = (protocol, novel_tissue, region_targets, annotation_economy, costs, large_image, public_forms)
     lines += advice_costs(suites) + [line for part in parts for line in part()]
     return "\n".join(lines)
 

@@ -195,7 +195,7 @@ def test_a_class_whose_prediction_is_constant_keeps_it():
     "settings",
     [
         {"eta": 0.0}, {"lam": 0.5}, {"beta": 1000.0}, {"sigma": 4.0}, {"points": 1}, {"fixed_constants": True},
-        {"solver": "aos"}, {"literal": True},
+        {"solver": "aos"}, {"literal": True}, {"background": True},
     ],
     ids=lambda settings: next(iter(settings)),
 )  # fmt: skip
@@ -204,6 +204,28 @@ def test_every_setting_decides_targets(settings):
     out.levels[0][:, 0] *= 0.3
     plain, other = (method_of(**chosen).targets_of(out, batch)[0] for chosen in ({}, settings))
     assert not torch.allclose(plain[0], other[0], atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["cvm", "contrast_map"])
+def test_with_maps_of_the_background_its_name_does_not_matter(name):
+    out, batch = out_of(seed=3), batch_of()
+    swapped = replace(batch, label=torch.where(batch.label == IGNORE, batch.label, 1 - batch.label))
+    method = method_of(name, background=True)
+    soft, weight = method.targets_of(out, batch)
+    torch.testing.assert_close(method.targets_of(out, swapped), (soft.flip(1), weight))
+    torch.testing.assert_close(soft.sum(1), weight)
+    assert (weight[0].mean() > 0.9, weight[1].any()) == (True, False)  # the second image has no point of class 1
+    alone = method_of(name)
+    assert not torch.allclose(alone.targets_of(out, swapped)[0], alone.targets_of(out, batch)[0].flip(1), atol=0.1)
+
+
+def test_of_two_maps_each_has_its_share():
+    maps = torch.tensor([[[[0.2, 0.0]], [[0.6, 0.0]]]])
+    soft, weight = over_classes(maps, torch.tensor([[True, True]]), torch.Size((1, 2)), background=True)
+    torch.testing.assert_close(soft[0, :, 0, 0], torch.tensor([0.25, 0.75]))
+    assert weight.tolist() == [[[1, 0]]]
+    _, weight = over_classes(maps, torch.tensor([[False, True]]), torch.Size((1, 2)), background=True)
+    assert not weight.any()
 
 
 def test_features_come_from_any_tap():

@@ -119,30 +119,34 @@ def mean_by_class(maps: Tensor, image: Tensor, classes: Tensor, images: int, cou
     return normalised.view(images, count, *maps.shape[1:]), (normalised.amax((1, 2)) > 0).view(images, count)
 
 
-def over_classes(maps: Tensor, there: Tensor, grid: torch.Size) -> tuple[Tensor, Tensor]:
+def over_classes(maps: Tensor, there: Tensor, grid: torch.Size, *, background: bool = False) -> tuple[Tensor, Tensor]:
     """Maps of single classes as one target.
 
-    With two classes the map of the foreground is u, and the background 1 − u. With more, each class's map is divided
-    by the sum over classes, and a pixel that none of them claims has no target.
+    With two classes the map of the foreground is u, and the background 1 − u. With more, or where the background of
+    two has a map too, each class's map is divided by the sum over classes, and a pixel that none of them claims has no
+    target; of two classes both must have a map.
 
     Args:
-        maps: ``(b, k, h, w)`` in [0, 1], one against the rest; of two classes the first is not read.
+        maps: ``(b, k, h, w)`` in [0, 1], one against the rest; of two classes the first is read with ``background``.
         there: ``(b, k)`` whether the class has a map.
         grid: rows and columns of the target.
+        background: whether the first of two classes has maps as all others.
 
     Returns:
         ``(b, k, *grid)`` of sum 1, and ``(b, *grid)`` weights of 0 or 1.
     """
     if maps.shape[2:] != grid:
         maps = F.interpolate(maps, size=grid, mode="bilinear", align_corners=False)
-    if maps.shape[1] == 2:
+    if maps.shape[1] == 2 and not background:
         soft = torch.stack([1 - maps[:, 1], maps[:, 1]], dim=1)
         return soft, there[:, 1].to(soft.dtype).view(-1, 1, 1).expand(-1, *grid)
+    if maps.shape[1] == 2:
+        there = there.all(1, keepdim=True)
     maps = maps * there[:, :, None, None]
     total = maps.sum(1, keepdim=True)
     return maps / total.clamp(min=_LEAST), (total[:, 0] > _LEAST).to(maps.dtype)
 
 
-def mapped_classes(count: int) -> tuple[int, ...]:
-    """Which classes get maps: of two the foreground alone, else all."""
-    return (1,) if count == 2 else tuple(range(count))
+def mapped_classes(count: int, *, background: bool = False) -> tuple[int, ...]:
+    """Which classes get maps: of two the foreground alone, unless the background is asked for; else all."""
+    return (1,) if count == 2 and not background else tuple(range(count))

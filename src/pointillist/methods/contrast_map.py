@@ -45,6 +45,8 @@ class ContrastMap(RegionTargets):
         weight: w.
         eta: η, how much of the others' similarity is taken off; 0.6 is best in the paper, 0 uses no other points.
         points: at most so many a class and image, at even distances in reading order.
+        background: with two classes, let the background have maps as well, and divide by their sum as with more
+            classes; the paper has those of the target alone.
         tap: read features of the decoder or of the encoder.
         level: of the features, 0 = finest; of the decoder, what the output layer reads.
         hard: cross-entropy with the likelier class instead of the divergence.
@@ -68,6 +70,7 @@ class ContrastMap(RegionTargets):
         weight: Annotated[float, Bounds(0, 100)] = 1.0,
         eta: Annotated[float, Bounds(0, 1)] = 0.6,
         points: Annotated[int, Bounds(1, 64)] = 8,
+        background: bool = False,
         tap: TapName = "decoder",
         level: Annotated[int, Bounds(0, 8)] = 0,
         hard: bool = False,
@@ -77,14 +80,20 @@ class ContrastMap(RegionTargets):
         super().__init__(net, spec)
         check_tap(net, tap, level)
         self.weight, self.eta, self.points, self.start = weight, eta, points, start
-        self.tap, self.level, self.hard, self.literal = tap, level, hard, literal
+        self.tap, self.level, self.background = tap, level, background
+        self.hard, self.literal = hard, literal
 
     def targets_of(self, out: NetOut, batch: Batch) -> tuple[Tensor, Tensor]:
         """Targets of a batch and where there are any."""
         images, count = out.logits.shape[:2]
         features = tapped(out, self.tap, self.level)
         maps = contrast_maps(
-            features, batch.label, mapped_classes(count), eta=self.eta, most=self.points, literal=self.literal
+            features,
+            batch.label,
+            mapped_classes(count, background=self.background),
+            eta=self.eta,
+            most=self.points,
+            literal=self.literal,
         )
         mean, there = mean_by_class(maps.z, maps.image, maps.classes, images, count)
-        return over_classes(mean, there, batch.label.shape[1:])
+        return over_classes(mean, there, batch.label.shape[1:], background=self.background)

@@ -61,6 +61,8 @@ class CVM(RegionTargets):
         beta: β.
         sigma: σ, in pixels of the feature map.
         points: at most so many a class and image, at even distances in reading order.
+        background: with two classes, let the background have maps as well, and divide by their sum as with more
+            classes; the paper has those of the target alone.
         tap: read features of the decoder or of the encoder.
         level: of the features, 0 = finest; of the decoder, what the output layer reads.
         fixed_constants: c₁ the mean of z at the class's points and c₂ elsewhere, once, as in the deleted code.
@@ -89,6 +91,7 @@ class CVM(RegionTargets):
         beta: Annotated[float, Bounds(0, 1e6)] = 10.0,
         sigma: Annotated[float, Bounds(0, 100)] = 1.0,
         points: Annotated[int, Bounds(1, 64)] = 8,
+        background: bool = False,
         tap: TapName = "decoder",
         level: Annotated[int, Bounds(0, 8)] = 0,
         fixed_constants: bool = False,
@@ -101,7 +104,7 @@ class CVM(RegionTargets):
         check_tap(net, tap, level)
         self.weight, self.eta, self.points, self.start = weight, eta, points, start
         self.lam, self.beta, self.sigma, self.solver = lam, beta, sigma, solver
-        self.tap, self.level = tap, level
+        self.tap, self.level, self.background = tap, level, background
         self.fixed_constants, self.hard, self.literal = fixed_constants, hard, literal
 
     def targets_of(self, out: NetOut, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -110,7 +113,7 @@ class CVM(RegionTargets):
         maps = contrast_maps(
             tapped(out, self.tap, self.level),
             batch.label,
-            mapped_classes(count),
+            mapped_classes(count, background=self.background),
             eta=self.eta,
             most=self.points,
             literal=self.literal,
@@ -125,4 +128,4 @@ class CVM(RegionTargets):
             literal=self.literal,
         )
         mean, there = mean_by_class(regions.u, maps.image, maps.classes, images, count)
-        return over_classes(mean, there, batch.label.shape[1:])
+        return over_classes(mean, there, batch.label.shape[1:], background=self.background)
