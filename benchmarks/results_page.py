@@ -329,7 +329,8 @@ def saved_clicks(results: Sequence[Mapping[str, Any]]) -> list[str]:
         clicks = [one["clicks"] for (own, _), one in runs.items() if own == name]
         mean = f"{sum(clicks) / len(clicks):.0f}" if all(clicks) else "–"
         last = sum(runs[name, seed]["rounds"][-1]["dsc"][ALL_CLASSES] for seed in seeds) / len(seeds)
-        compared = [fewer(runs[name, seed], runs["random", seed]) for seed in seeds if name != "random"]
+        beside = [seed for seed in seeds if name != "random" and ("random", seed) in runs]
+        compared = [fewer(runs[name, seed], runs["random", seed]) for seed in beside]
         rows.append([name, str(len(seeds)), mean, ", ".join(compared), f"{last:.3f}"])
     return table(["strategy", "seeds", "clicks, mean", "fewer than random, seed by seed", "DSC at the end"], rows)
 

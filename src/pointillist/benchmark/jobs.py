@@ -244,10 +244,10 @@ def jobs_of(
         for fold in suite.places
         if not folds or fold in folds
         for entry in suite.methods
-        if not methods or _names(entry) & set(methods)
+        if not methods or set(methods).intersection(_names(entry))
     ]
 
 
-def _names(entry: Entry) -> set[str]:
+def _names(entry: Entry) -> tuple[str, ...]:
     """What it can be asked for by."""
-    return {entry.name, entry.title, entry.label}
+    return entry.name, entry.title, entry.label
