@@ -46,7 +46,7 @@ class ContrastMap(RegionTargets):
         eta: η, how much of the others' similarity is taken off; 0.6 is best in the paper, 0 uses no other points.
         points: at most so many a class and image, at even distances in reading order.
         background: with two classes, let the background have maps as well, and divide by their sum as with more
-            classes; the paper has those of the target alone.
+            classes. The paper has those of the target alone; on glands these leave most of the target below one half.
         tap: read features of the decoder or of the encoder.
         level: of the features, 0 = finest; of the decoder, what the output layer reads.
         hard: cross-entropy with the likelier class instead of the divergence.

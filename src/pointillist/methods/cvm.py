@@ -62,7 +62,7 @@ class CVM(RegionTargets):
         sigma: σ, in pixels of the feature map.
         points: at most so many a class and image, at even distances in reading order.
         background: with two classes, let the background have maps as well, and divide by their sum as with more
-            classes; the paper has those of the target alone.
+            classes. The paper has those of the target alone; on glands these leave most of the target below one half.
         tap: read features of the decoder or of the encoder.
         level: of the features, 0 = finest; of the decoder, what the output layer reads.
         fixed_constants: c₁ the mean of z at the class's points and c₂ elsewhere, once, as in the deleted code.
