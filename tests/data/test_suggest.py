@@ -156,7 +156,7 @@ def test_places_come_slice_by_slice(predicted):
     path = folder / "one" / "uncertainty" / f"{case.id}.nii.gz"
     image = read_image(path)
     doubt = image.array.copy()
-    doubt[40:45, 40:45, 0] = 1  # as much, but in one place
+    doubt[40:45, 40:45, 0] = 1  # surely in doubt, but in one place
     doubt[30:34, 5:60, 2] = 0.7
     write_image(path, doubt, image.grid)
     found = list(suggestions(dataset, folder / "one"))[1]
