@@ -52,6 +52,7 @@ def compare(
     exact: Sequence[Tensor],
     arguments: Sequence[str] = (),
     files: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Run ``script FORM ARGUMENTS… FOLDER`` for our form and then for the usual one, and set them side by side.
 
@@ -61,6 +62,7 @@ def compare(
         exact: gradients in float64 that both are held against.
         arguments: of the script, between form and folder.
         files: tensors that the processes find in the folder, by file name.
+        environment: variables of the processes, beside those of this one.
     """
     ours, usual = forms
     with tempfile.TemporaryDirectory() as name:
@@ -69,7 +71,7 @@ def compare(
             torch.save(content, folder / file)
         for form in (ours, usual):
             command = [sys.executable, script, form, *arguments, name]
-            subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+            subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"} | dict(environment or {}))
         reports = {form: json.loads((folder / f"{form}.json").read_text()) for form in (ours, usual)}
         results = {form: torch.load(folder / f"{form}.pt", weights_only=True) for form in (ours, usual)}
     gradients = {form: result["gradients"] for form, result in results.items()} | {"float64": exact}

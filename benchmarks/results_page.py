@@ -210,6 +210,36 @@ def public_forms() -> list[str]:
     ]  # fmt: skip
 
 
+def step_in_parts() -> list[str]:
+    """A step of several passes beside its public formulation."""
+    found = json.loads((HERE / "results" / "step_in_parts.json").read_text())
+
+    def row(how: str, one: Mapping[str, Any]) -> list[str]:
+        peaks = (f"{one[form]['peak_mib_over_baseline']:.0f}" for form in ("public", "parts"))
+        faster, share = one["times_faster_best"], one["memory_ratio"]
+        return [
+            how,
+            *peaks,
+            f"{share:.2f}",
+            f"{faster:.2f}",
+            f"{one['gradient_difference_over_largest']['parts_public']:.0e}",
+        ]
+
+    return [
+        "## A step in parts",
+        "",
+        f"{found['what']}, against the whole network once a decoder with all graphs kept to the end. "
+        f"{found['hardware']['processor']}, torch {found['software']['torch']}, commit {found['commit'][:8]}.",
+        "",
+        *table(
+            ["memory", "public, MiB", "ours, MiB", "share", "times faster", "difference of gradients"],
+            [row("of the tensors (every block mapped by itself)", found["blocks_mapped"]),
+             row("of the process, with glibc's gaps", found["with_gaps"])],
+        ),
+        "",
+    ]  # fmt: skip
+
+
 def novel_tissue() -> list[str]:
     """False positives in tissue that no model saw; nothing before it was measured."""
     path = HERE / "results" / "novel_tissue.json"
@@ -349,7 +379,16 @@ def page() -> str:
     suites = read_suites(HERE / "results", reading=READING)
     for name, entrants in suites.items():
         lines += section(name, entrants)
-    parts = (protocol, novel_tissue, region_targets, annotation_economy, costs, large_image, public_forms)
+    parts = (
+        protocol,
+        novel_tissue,
+        region_targets,
+        annotation_economy,
+        costs,
+        large_image,
+        public_forms,
+        step_in_parts,
+    )
     lines += advice_costs(suites) + [line for part in parts for line in part()]
     return "\n".join(lines)
 

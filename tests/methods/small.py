@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from pointillist.data.batch import Batch, MarkPoints
-from pointillist.methods import build_method
+from pointillist.methods import StepOut, build_method
+from pointillist.methods._parts import Parts
 from pointillist.nets.network import NetOut, SegmentationNet
 from pointillist.nets.unet import UNet
 from pointillist.runtime.clock import Clock
@@ -30,6 +31,16 @@ class PixelNet(SegmentationNet):
 
     def new_decoder(self):
         return nn.Module()
+
+
+class Together(Parts):
+    """Parts whose graphs are all kept, as those of a step in one piece."""
+
+    def add(self, terms):
+        self._terms |= terms
+
+    def step(self, carry):
+        return StepOut(self._terms, carry)
 
 
 def pixel_net(seed=0):

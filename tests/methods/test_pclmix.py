@@ -155,6 +155,7 @@ def test_literal_is_the_public_step(name):
 def pixelwise(method):
     """Both decoders as 1×1 convolutions of the image, in float64."""
     heads = [nn.Conv2d(1, 3, 1).double() for _ in range(2)]
+    method.heads = nn.ModuleList(heads)
     method.net.encode = lambda image: (image.double(),) * 5
     method._decoded = lambda stages: tuple(head(stages[0]) for head in heads)
     method.embed = nn.Identity()
@@ -203,7 +204,7 @@ def test_hard_labels_are_those_of_the_averaged_prediction_and_mixed_like_images(
 def test_identical_decoders_are_not_apart():
     z = logits_of(0)
     for literal in (False, True):
-        assert method_of(literal=literal)._apart((z, z.clone()), batch_of().valid) == 0
+        assert method_of(literal=literal)._apart((z, z.clone()), batch_of().valid, clock()).value == 0
 
 
 def test_confirmed_are_marks_and_sure_pixels_of_which_there_come_more():
@@ -249,9 +250,10 @@ def test_the_queue_fills_and_decides_the_contrast():
     assert out.terms["contrast"].value == 0  # nothing to compare with yet
     method.after_step(out.carry, OneProcess)
     assert method.queue.written.tolist() == [3, 3, 3]
-    contrast = step_of(method, clock(90)).terms["contrast"].value
+    out = step_of(method, clock(90))
+    contrast = out.terms["contrast"].value
     assert contrast > 0
-    contrast.backward()
+    out.loss.backward()
     assert method.embed[0].weight.grad.abs().sum() > 0
     method.queue.vectors[0].neg_()
     assert step_of(method, clock(90)).terms["contrast"].value != contrast

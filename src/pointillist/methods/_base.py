@@ -77,15 +77,23 @@ class StepOut:
     Attributes:
         terms: summands of the loss by name.
         carry: detached tensors for ``Method.after_step``.
+        known: zero, with the gradients of terms that were back-propagated within the step (``_parts``).
     """
 
     terms: dict[str, Term]
     carry: dict[str, Tensor] = field(default_factory=dict)
+    known: Tensor | None = None
 
     @property
     def loss(self) -> Tensor:
         """The weighted sum."""
-        return torch.stack([term.weight * term.value for term in self.terms.values()]).sum()
+        total = weighted_sum(self.terms)
+        return total if self.known is None else total + self.known
+
+
+def weighted_sum(terms: dict[str, Term]) -> Tensor:
+    """Σ weight · value."""
+    return torch.stack([term.weight * term.value for term in terms.values()]).sum()
 
 
 @dataclass(frozen=True)

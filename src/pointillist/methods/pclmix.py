@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pointillist.losses import certain_pixels, mutual_consistency, pixel_contrast, pixel_cosine
 from pointillist.methods._base import Context, Method, Needs, Recipe, StepOut, Term, marked_ce
 from pointillist.methods._mix import CutMix, draw_boxes
+from pointillist.methods._parts import Parts
 from pointillist.methods._queue import ClassQueue, at_grid, class_means, draw_anchors
 from pointillist.methods._registry import register
 from pointillist.methods._settings import Bounds
@@ -30,7 +31,7 @@ _WIDTH = 256  # of an embedding
 _LEAST, _PUBLISHED_LEAST = 2, 101  # pixels of a class in an image, from which on it is contrasted
 
 Pair = tuple[Tensor, Tensor]
-"""Logits of the CNN decoder and of the Swin decoder."""
+"""Of the CNN decoder and of the Swin decoder."""
 
 
 @register
@@ -48,9 +49,9 @@ class PCLMix(Method):
     Ablations of the paper's table 2: #1 ``lambda_ctr=0 lambda_con=0``; #2 ``lambda_con=0``; #3 ``lambda_ctr=0
     lambda_mix=0``; #4 ``lambda_ctr=0``; #5 ``lambda_mix=0``; #6 ``supervise_t=false``; #7 as it is.
 
-    Cost: three passes through encoder and both decoders a step, and their memory at once: with the U-Net about eight
-    times a step of ``pce``. The Swin decoder costs 1.7 times the U-Net that it is put on. The contrast is small: its
-    table of pairs is computed in parts.
+    Cost: three passes through encoder and both decoders a step, with the U-Net about eight times a step of ``pce``, in
+    the memory of one pass: each is back-propagated before the next. The Swin decoder costs 1.7 times the U-Net that it
+    is put on. The contrast is small: its table of pairs is computed in parts.
 
     When: scribbles and time. The authors find that the contrast hurts a weak model (#2 gains where #1 fails; #5 is
     hardly better than #3), and their supervision alone (54.1) is worse than plain partial cross-entropy (68.6), so the
@@ -136,6 +137,17 @@ class PCLMix(Method):
 
     def step(self, batch: Batch, clock: Clock) -> StepOut:
         """One pass for the batch and one for each mixed batch."""
+        parts = Parts(self.parameters())
+        terms, plain, carry = self._unmixed(batch, clock)
+        parts.add(terms)
+        if clock.started(self.start):
+            said = self._said(plain, batch.valid)
+            for name, mix in self._mixes(batch, clock).items():
+                parts.add(self._mixed(name, mix, batch, said if name == "12" else said[::-1], clock))
+        return parts.step(carry)
+
+    def _unmixed(self, batch: Batch, clock: Clock) -> tuple[dict[str, Term], Pair, dict[str, Tensor]]:
+        """Terms of the batch, its logits without gradient, and what is to be remembered."""
         stages = self.net.encode(batch.image)
         plain = self._decoded(stages)
         contrast, carry = self._contrast(stages[self.stage], plain, batch, clock)
@@ -144,21 +156,20 @@ class PCLMix(Method):
             "pce_t": Term(marked_ce(plain[1], batch.label), self.shares[1] * self.supervise_t),
             "contrast": Term(contrast, self.lambda_ctr * clock.progress**0.9),
         }
-        if not clock.started(self.start):
-            return StepOut(terms, carry)
-        terms["het"] = Term(self._apart(plain, batch.valid), self.lambda_con * clock.ramp(self.ramp, self.start))
-        said = self._said(plain, batch.valid)
-        for name, mix in self._mixes(batch, clock).items():
-            mixed = self._decoded(self.net.encode(mix(batch.image, batch.image)))
-            valid, label = mix(batch.valid, batch.valid), mix(batch.label, batch.label)
-            pasted, onto = said if name == "12" else said[::-1]
-            apart = self._apart(mixed, valid)
-            agree = self._agreement(mixed, mix(pasted, onto), valid)
-            terms[f"mixed_c_{name}"] = Term(marked_ce(mixed[0], label), self.shares[0])
-            terms[f"mixed_t_{name}"] = Term(marked_ce(mixed[1], label), self.shares[1] * self.supervise_t)
-            terms[f"mix_{name}"] = Term(agree, self.lambda_con * self.lambda_mix)
-            terms[f"het_{name}"] = Term(apart, terms["het"].weight)
-        return StepOut(terms, carry)
+        if clock.started(self.start):
+            terms["het"] = self._apart(plain, batch.valid, clock)
+        return terms, (plain[0].detach(), plain[1].detach()), carry
+
+    def _mixed(self, name: str, mix: CutMix, batch: Batch, said: Pair, clock: Clock) -> dict[str, Term]:
+        """Terms of one mixed batch."""
+        mixed = self._decoded(self.net.encode(mix(batch.image, batch.image)))
+        valid, label = mix(batch.valid, batch.valid), mix(batch.label, batch.label)
+        return {
+            f"mixed_c_{name}": Term(marked_ce(mixed[0], label), self.shares[0]),
+            f"mixed_t_{name}": Term(marked_ce(mixed[1], label), self.shares[1] * self.supervise_t),
+            f"mix_{name}": Term(self._agreement(mixed, mix(*said), valid), self.lambda_con * self.lambda_mix),
+            f"het_{name}": self._apart(mixed, valid, clock),
+        }
 
     def after_step(self, carry: dict[str, Tensor], ctx: Context) -> None:
         """Remember the classes' mean vectors of all processes."""
@@ -173,7 +184,7 @@ class PCLMix(Method):
         return torch.lerp(pair[0].float().softmax(1), pair[1].float().softmax(1), share)
 
     @torch.no_grad()
-    def _said(self, plain: Pair, valid: Tensor) -> tuple[Tensor, Tensor]:
+    def _said(self, plain: Pair, valid: Tensor) -> Pair:
         """What teaches mixed images: where they are pasted from, and where onto, in mix 12; exchanged in mix 21."""
         if self.literal:
             soft = tuple(logits.float().softmax(1) for logits in plain)
@@ -193,9 +204,10 @@ class PCLMix(Method):
         total = pixel_cosine(self._averaged(mixed, self.lambda_t), said, here, reduction="sum")
         return global_mean(total, here.sum())
 
-    def _apart(self, pair: Pair, valid: Tensor) -> Tensor:
+    def _apart(self, pair: Pair, valid: Tensor, clock: Clock) -> Term:
         here = valid | self.literal
-        return global_mean(mutual_consistency(*pair, here, reduction="sum", literal=self.literal), here.sum())
+        total = mutual_consistency(*pair, here, reduction="sum", literal=self.literal)
+        return Term(global_mean(total, here.sum()), self.lambda_con * clock.ramp(self.ramp, self.start))
 
     def _mixes(self, batch: Batch, clock: Clock) -> dict[str, CutMix]:
         """Both mixes by name, or one of them that all processes draw alike."""

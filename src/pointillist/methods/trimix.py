@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pointillist.methods._base import Method, Needs, Recipe, StepOut, Term, marked_ce
 from pointillist.methods._mix import CutMix, draw_boxes
+from pointillist.methods._parts import Parts
 from pointillist.methods._registry import register
 from pointillist.methods._settings import Bounds
 from pointillist.nets.network import SegmentationNet
@@ -29,8 +30,9 @@ class TriMix(Method):
     box of images of one of the other two orders onto those of the other. Which one is pasted is drawn once a step: the
     lower number everywhere, or the higher. Boxes cover a fifth of an image. The first network predicts.
 
-    Cost: six forward and backward passes a step, and the memory of six at once. An image and its mix go through a
-    network one after the other, as in the source: together they would share BatchNorm statistics.
+    Cost: six forward and backward passes a step, in the memory of one: each is back-propagated before the next. An
+    image and its mix go through a network one after the other, as in the source: together they would share BatchNorm
+    statistics.
 
     When: there is time for it. It needs no tuned threshold and no memory besides the networks, and the three disagree
     enough to correct each other only as long as they begin with different weights.
@@ -74,18 +76,22 @@ class TriMix(Method):
 
     def step(self, batch: Batch, clock: Clock) -> StepOut:
         """Each network on the batch, then each on its mix of it."""
+        parts = Parts(self.parameters())
         nets = [self.net, *self.others]
-        plain = [net(batch.image).logits for net in nets]
-        terms = {f"pce_{i}": Term(marked_ce(logits, batch.label)) for i, logits in enumerate(plain, start=1)}
-        if not clock.started(self.start):
-            return StepOut(terms)
-        said = [self._hard_label(logits, batch.valid) for logits in plain]
-        for i, (one, other, mix) in enumerate(self._mixes(batch, clock)):
-            logits = nets[i](mix(batch.image, batch.image)).logits
-            mixed, pseudo = mix(batch.label, batch.label), mix(said[one], said[other])
-            terms[f"mixed_{i + 1}"] = Term(marked_ce(logits, mixed), self.weight_mixed)
-            terms[f"pseudo_{i + 1}"] = Term(marked_ce(logits, pseudo), self.weight_pseudo)
-        return StepOut(terms)
+        said = []
+        for i, net in enumerate(nets, start=1):
+            logits = net(batch.image).logits
+            said.append(self._hard_label(logits, batch.valid))
+            parts.add({f"pce_{i}": Term(marked_ce(logits, batch.label))})
+        if clock.started(self.start):
+            for i, (one, other, mix) in enumerate(self._mixes(batch, clock), start=1):
+                logits = nets[i - 1](mix(batch.image, batch.image)).logits
+                mixed, pseudo = mix(batch.label, batch.label), mix(said[one], said[other])
+                parts.add({
+                    f"mixed_{i}": Term(marked_ce(logits, mixed), self.weight_mixed),
+                    f"pseudo_{i}": Term(marked_ce(logits, pseudo), self.weight_pseudo),
+                })  # fmt: skip
+        return parts.step({})
 
     def _hard_label(self, logits: Tensor, valid: Tensor) -> Tensor:
         """``(b, h, w)`` likeliest classes. Pasting them is the same as pasting probabilities first, for less."""
