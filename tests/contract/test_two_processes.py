@@ -16,7 +16,7 @@ from tests.contract.halves import CLOCK, half_batch, joined, two_groups
 from tests.contract.test_methods import SHORT_RUNS, source_for
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("two processes")]  # train once, not once a worker
 
 
 def options_for(dataset, name):

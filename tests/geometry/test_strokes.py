@@ -59,6 +59,12 @@ def test_a_thick_line_has_its_width():
     assert (band[:, 5] == grid("...###...")[0]).all()
 
 
+@pytest.mark.parametrize("rise", [1.1e-308, -1e-200, 1e-12])
+def test_a_thick_line_that_hardly_rises_is_level(rise):
+    level, almost = (drawn(Stroke(1, [[0, 2], [end, 8]], 2)) for end in (0, rise))
+    assert (almost == level).all()
+
+
 def test_later_strokes_cover_earlier_ones():
     across, down = Stroke(1, [[2, 0], [2, 4]]), Stroke(2, [[0, 2], [4, 2]])
     assert rasterise([across, down], (5, 5))[2, 2] == 2

@@ -103,10 +103,11 @@ def _interval(start: Floats, end: Floats, row: Ints, radius: float) -> tuple[Flo
     along = end - start
     length = np.maximum(np.hypot(along[:, 0], along[:, 1]), _SLACK)
     across = np.stack([-along[:, 1], along[:, 0]], axis=1) * (radius / length)[:, None]
-    rise = np.where(along[:, 0] == 0, 1.0, along[:, 0])
+    level = np.abs(along[:, 0]) <= _SLACK  # both ends' discs cover all of it, and dividing by so little may overflow
+    rise = np.where(level, 1.0, along[:, 0])
     for side in (start + across, start - across):
         fraction = (row - side[:, 0]) / rise
-        crosses = (along[:, 0] != 0) & (fraction >= 0) & (fraction <= 1)
+        crosses = ~level & (fraction >= 0) & (fraction <= 1)
         column = side[:, 1] + fraction * along[:, 1]
         left = np.where(crosses, np.minimum(left, column), left)
         right = np.where(crosses, np.maximum(right, column), right)
