@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -71,6 +72,46 @@ def test_no_place_of_this_machine_is_recorded(smoke, out):
 def test_results_are_kept_where_they_are_asked_for(smoke, out):
     kept = {path.name: path.read_text() for path in (out / "kept" / "smoke").iterdir()}
     assert kept == {job.kept_as: job.result.read_text() for job in smoke}
+
+
+class TestRecord:
+    """Results of another machine, which a repository keeps."""
+
+    def test_results_of_the_same_runs_are_taken_from_it(self, smoke, out, tmp_path, capsys):
+        options = {"threads": 1, "precision": "32-true", "device": "cpu", "record": out / "kept"}
+        benchmark("smoke", tmp_path / "new", dry_run=True, **options)
+        assert capsys.readouterr().out.startswith("recorded ")
+        benchmark("smoke", tmp_path / "new", **options)
+        said = capsys.readouterr().out
+        assert said.count("as recorded, commit ") == 2
+        assert said.endswith("2 kept\n")
+        taken = [tmp_path / "new" / job.result.relative_to(out) for job in smoke]
+        assert [path.read_text() for path in taken] == [job.result.read_text() for job in smoke]
+        assert not (tmp_path / "new" / "runs").exists() or not list((tmp_path / "new" / "runs").rglob("model.json"))
+        report(tmp_path / "new", out=tmp_path / "page.html", reading="plain")
+        assert "gated_crf" in (tmp_path / "page.html").read_text()
+
+    def test_results_of_other_runs_are_not(self, tmp_path):
+        (job,) = small_jobs(tmp_path, iterations=1)
+        run_jobs([job], None, MACHINE, record=tmp_path / "kept")
+        before = read_result(tmp_path / "kept" / "small" / job.kept_as)
+        (longer,) = small_jobs(tmp_path, iterations=2)
+        again = replace(longer, out=tmp_path / "new")
+        assert again.recorded(tmp_path / "kept") is None
+        assert run_jobs([again], None, MACHINE, record=tmp_path / "kept").done == (again,)
+        after = read_result(tmp_path / "kept" / "small" / job.kept_as)
+        assert (before["training"]["iterations"], after["training"]["iterations"]) == (1, 2)
+
+    def test_results_of_other_data_are_not(self, tmp_path):
+        (job,) = small_jobs(tmp_path, iterations=1)
+        run_jobs([job], None, MACHINE, record=tmp_path / "kept")
+        path = tmp_path / "kept" / "small" / job.kept_as
+        path.write_text(path.read_text().replace(read_result(path)["data"]["hash"], "0" * 64))
+        lines = []
+        again = replace(job, out=tmp_path / "new")
+        assert run_jobs([again], None, MACHINE, record=tmp_path / "kept", say=lines.append).done == (again,)
+        assert "is of other data" in lines[0]
+        assert read_result(path)["data"]["hash"] == read_result(again.result)["data"]["hash"] != "0" * 64
 
 
 @pytest.mark.parametrize("reading", ["plain", "bordered", "recalibrated"])

@@ -33,7 +33,7 @@ class Estimate:
         state: how far it is.
         hours: left; None where nothing is known.
         basis: ``finished runs`` (training and evaluation), ``timed`` (training alone, from a few steps on made-up
-            images), or empty for a run that is done.
+            images), or empty for a run that is done or recorded.
     """
 
     job: Job
@@ -42,13 +42,16 @@ class Estimate:
     basis: str
 
 
-def estimates(jobs: Sequence[Job], data: Path | None, machine: Machine) -> list[Estimate]:
+def estimates(
+    jobs: Sequence[Job], data: Path | None, machine: Machine, *, record: Path | None = None
+) -> list[Estimate]:
     """What every run is expected to take.
 
     Args:
         jobs: of one suite and folder.
         data: the folder of raw data; not needed if the suite's importer knows its classes.
         machine: what would be computed on.
+        record: a folder of recorded results, which are not to be had again where the data are the same.
     """
     measured = {entry.label: _measured(jobs[0], entry.label, machine) for entry in jobs[0].suite.methods}
     spec = _task(jobs[0], data)
@@ -56,9 +59,11 @@ def estimates(jobs: Sequence[Job], data: Path | None, machine: Machine) -> list[
     found = []
     for job in jobs:
         label, state = job.entry.label, job.state
+        if state != "done" and job.recorded(record) is not None:
+            state = "recorded"
         left = 1 - job.steps_saved / job.suite.iterations
         seconds = measured[label]
-        if state == "done":
+        if state in ("done", "recorded"):
             found.append(Estimate(job, state, 0.0, ""))
         elif seconds is not None:
             training, evaluation = seconds

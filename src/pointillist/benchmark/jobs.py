@@ -18,7 +18,7 @@ from pointillist.methods import Recipe, method_named
 from pointillist.runtime.events import read_events
 from pointillist.train.plan import Plan
 
-State = Literal["done", "running", "failed", "partly", "to do"]
+State = Literal["done", "recorded", "running", "failed", "partly", "to do"]
 _LATER = {"border", "select", "keep", "validate_every", "regions"}  # fields that came after the first results
 BEGIN = "benchmark"
 """The event that the runner writes whenever it begins or goes on with a run."""
@@ -91,6 +91,17 @@ class Job:
     def kept_as(self) -> str:
         """File name of the results where all of a suite lie in one folder."""
         return f"{self.entry.label}-{self.place}.json"
+
+    def recorded(self, record: Path | None) -> Path | None:
+        """The results file of this very run in a folder of recorded ones, whatever data it saw; None if there is none.
+
+        Raises:
+            DamagedFileError: if the file there is none.
+        """
+        if record is None:
+            return None
+        path = record / self.suite.name / self.kept_as
+        return path if path.exists() and read_result(path)["fingerprint"] == self.fingerprint else None
 
     @property
     def failure(self) -> Path:

@@ -16,13 +16,14 @@ from pointillist.benchmark.provenance import PeakMemory, code_version
 from pointillist.benchmark.record import cost_of, result_of
 from pointillist.benchmark.results import read_result, write_result
 from pointillist.benchmark.sources import AnySource, prepare
+from pointillist.data.cache.slices import SliceCache
 from pointillist.data.compressed import read_bytes
 from pointillist.data.dataset import Dataset
 from pointillist.data.writers import atomic_write_bytes
 from pointillist.errors import PointillistError
 from pointillist.predict.model import DESCRIPTION
 from pointillist.runtime.events import EventLog, read_events
-from pointillist.train.plan import read_plan
+from pointillist.train.plan import Plan, read_plan
 from pointillist.train.run import resume, train
 from pointillist.train.trainer import Stopped
 
@@ -56,14 +57,15 @@ def run_jobs(
 ) -> Tally:
     """Bring every run to its end: train, predict, evaluate twice, record.
 
-    What is finished is kept, what was begun goes on from its last checkpoint, what another process works on is left
-    to it, and a run that fails leaves the others alone.
+    What is finished is kept, here or in the record; what was begun goes on from its last checkpoint, what another
+    process works on is left to it, and a run that fails leaves the others alone.
 
     Args:
         jobs: of one suite and folder.
         data: the folder of raw data.
         machine: what to compute on; a run that goes on keeps what it began with.
-        record: a folder that results files are copied to besides, as ``SUITE/METHOD-fold1-seed1.json``.
+        record: a folder that results files are copied to besides, as ``SUITE/METHOD-fold1-seed1.json``. A result
+            that lies there, of the same run on the same data, is taken from it, without predictions.
         say: called with a line whenever a run starts or ends.
 
     Raises:
@@ -76,7 +78,7 @@ def run_jobs(
     datasets = {
         source: prepared(source, jobs[0].out, data).root for source in dict.fromkeys(job.source for job in jobs)
     }
-    runner = _Runner(datasets, machine, time.time(), say)
+    runner = _Runner(datasets, machine, record, time.time(), say)
     found: dict[Outcome, list[Job]] = {"done": [], "kept": [], "failed": [], "elsewhere": []}
     for number, job in enumerate(jobs, start=1):
         outcome = runner.one(job, f"[{number}/{len(jobs)}] {job.title}")
@@ -102,6 +104,7 @@ def prepared(source: AnySource, out: Path, data: Path | None) -> Dataset:
 class _Runner:
     datasets: Mapping[AnySource, Path]
     machine: Machine
+    record: Path | None
     began: float
     say: Callable[[str], None]
 
@@ -112,11 +115,29 @@ class _Runner:
             if not held:
                 self.say(f"{title}: another process is working on it")
                 return "elsewhere"
-            if job.result.exists():
+            if job.result.exists() or self._taken_from_record(job, title):
                 return "kept"
             if job.failure.exists() and job.failure.stat().st_mtime >= self.began:
                 return "failed"  # in another process, since this one began
             return self._attempt(job, title)
+
+    def _taken_from_record(self, job: Job, title: str) -> bool:
+        path = job.recorded(self.record)
+        if path is None:
+            return False
+        known = read_result(path)
+        if known["data"]["hash"] != self._cache(job, job.plan(self.datasets[job.source], self.machine)).key:
+            self.say(f"{title}: {path} is of other data")
+            return False
+        atomic_write_bytes(job.result, read_bytes(path))
+        self.say(f"{title}: as recorded, commit {str(known['code']['commit'])[:8]}, {path}")
+        return True
+
+    def _cache(self, job: Job, plan: Plan) -> SliceCache:
+        """The training cache, made once and not by every process at the same time."""
+        dataset = Path(plan.dataset)
+        with claim_when_free(job.out / "datasets" / f"{dataset.name}.claim"):
+            return cache_of(plan, Dataset.open(dataset))
 
     def _attempt(self, job: Job, title: str) -> Outcome:
         step = job.steps_saved
@@ -142,8 +163,7 @@ class _Runner:
         started = (job.folder / "run.json").exists()
         dataset = self.datasets[job.source]
         plan = read_plan(job.folder) if started else job.plan(dataset, self.machine)
-        with claim_when_free(job.out / "datasets" / f"{dataset.name}.claim"):
-            cache_of(plan, Dataset.open(Path(plan.dataset)))  # once, not by every process at the same time
+        self._cache(job, plan)
         if not started:
             train(plan, job.folder)
         elif not (job.folder / DESCRIPTION).exists():

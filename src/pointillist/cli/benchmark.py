@@ -50,7 +50,7 @@ def benchmark(
     threads: Annotated[int | None, typer.Option(min=1, help="Default: idle cores.", show_default=False)] = None,
     record: Annotated[
         Path | None,
-        typer.Option(help="Also copy results files to this folder, to be kept in a repository.", show_default=False),
+        typer.Option(help="Results files in a repository: taken from it, and copied to it.", show_default=False),
     ] = None,
     published_rules: Annotated[
         str | None,
@@ -66,7 +66,8 @@ def benchmark(
     OUT/results/SUITE/METHOD/fold1-seed1.json holds each result, read twice: with the BatchNorm statistics of training
     and with re-estimated ones. Stop it whenever you like: the same command goes on, and several may work on one OUT.
     A run that fails is recorded in OUT/failures and tried again by the next command; the exit code is then 1. With
-    --record benchmarks/results the results files are also kept in a repository, as SUITE/METHOD-fold1-seed1.json.
+    --record benchmarks/results the results files are also kept in a repository, as SUITE/METHOD-fold1-seed1.json, and
+    runs whose results lie there already are not made again, if their data are the same.
     """
     from pointillist.benchmark.comparison import read_suites
     from pointillist.benchmark.estimate import estimates
@@ -92,7 +93,7 @@ def benchmark(
     if dry_run:
         for job in jobs:
             job.check_unchanged()
-        _show(suite, estimates(jobs, data, machine), as_json=as_json)
+        _show(suite, estimates(jobs, data, machine, record=record), as_json=as_json)
         return
     try:
         tally = run_jobs(jobs, data, machine, record=record, say=typer.echo)
@@ -152,7 +153,7 @@ def _show(suite: str, found: Sequence[Estimate], *, as_json: bool) -> None:
         typer.echo(json.dumps({"suite": suite, "hours": sum(known) if complete else None, "runs": runs}, indent=2))
         return
     for one in found:
-        hours = "" if one.state == "done" else "     ? h" if one.hours is None else f"{one.hours:6.2f} h"
+        hours = "" if one.state in ("done", "recorded") else "     ? h" if one.hours is None else f"{one.hours:6.2f} h"
         typer.echo(f"{one.state:8} {hours:9} {one.job.title}" + (f" ({one.basis})" if one.basis else ""))
     unknown = len(found) - len(known)
     typer.echo(f"{len(found)} runs, {sum(known):.2f} h left" + (f", and {unknown} of unknown length" * bool(unknown)))
