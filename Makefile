@@ -11,7 +11,7 @@ demo: $(INSTALLED)  ## phantoms → clicks → train → predict → evaluate �
 	$(BIN)/pointillist demo demo
 
 test: lint  ## the whole suite, in parallel; COVERAGE=95 also asks that so many percent of the code are run
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadgroup $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=$(COVERAGE))
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=$(COVERAGE))
 
 lint: $(INSTALLED)  ## style, types and the direction of imports
 	$(BIN)/ruff check .

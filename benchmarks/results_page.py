@@ -71,7 +71,8 @@ def section(name: str, entrants: Sequence[Entrant]) -> list[str]:
         if any(one.mean(READING, *wanted[:3]) is not None for one in entrants)
     }
     main = next(iter(heads.values()))[:3]
-    rows = [row_of(one, heads) for one in sorted(entrants, key=lambda one: -(one.mean(READING, *main) or 0))]
+    ordered = sorted(entrants, key=lambda one: -(one.mean(READING, *main) or 0))
+    rows = [row_of(one, heads, entrants) for one in ordered]
     readings = " / ".join(entrants[0].readings)
     return [
         f"## {name}",
@@ -100,7 +101,7 @@ def advice_costs(suites: Mapping[str, Sequence[Entrant]]) -> list[str]:
             ["track", "best in hindsight", "DSC", "`pce`", "advice from all", "loss", "advice from the others", "loss"],
             (
                 [one.track.suite, entry_title(one.best.key.method, one.best.evidence), f"{one.best.evidence.dsc:.3f}",
-                 f"{one.track.reference.evidence.dsc:.3f}", *followed(one.within), *followed(one.without)]
+                 f"{one.best.evidence.reference:.3f}", *followed(one.within), *followed(one.without)]
                 for one in regrets(tracks_of(suites))
             ),
         ),

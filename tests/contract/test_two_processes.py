@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pointillist.benchmark.claims import claim_when_free
 from pointillist.methods import Moment, methods
 from pointillist.train.plan import Plan
 from pointillist.train.run import new_method
@@ -16,7 +17,7 @@ from tests.contract.halves import CLOCK, half_batch, joined, two_groups
 from tests.contract.test_methods import SHORT_RUNS, source_for
 
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("two processes")]  # train once, not once a worker
+pytestmark = pytest.mark.slow
 
 
 def options_for(dataset, name):
@@ -28,9 +29,19 @@ def options_for(dataset, name):
 
 
 @pytest.fixture(scope="module")
-def together(dataset, tmp_path_factory):
-    """The folder of what two processes found, and what they said if they failed."""
-    folder = tmp_path_factory.mktemp("together")
+def together(dataset, tmp_path_factory, worker_id):
+    """The folder of what two processes found, and what they said if they failed; made once, not by every worker."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "together"
+    said = folder / "said.txt"
+    with claim_when_free(folder / "together.claim"):
+        if not said.exists():
+            said.write_text(train_together(dataset, folder))
+    return folder, said.read_text()
+
+
+def train_together(dataset, folder):
+    """Train every method in two processes, and return what they said."""
     plans = folder / "plans.json"
     plans.write_text(json.dumps([options_for(dataset, name) for name in methods()]))
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
@@ -41,7 +52,7 @@ def together(dataset, tmp_path_factory):
         capture_output=True,
         text=True,
     )
-    return folder, done.stderr[-4000:]
+    return done.stderr[-4000:]
 
 
 @pytest.mark.parametrize("name", methods())

@@ -92,6 +92,25 @@ def test_values_by_themselves_have_no_gradient_that_could_be_wrong():
     assert not parts.step({}).terms["a"].value.requires_grad
 
 
+def test_gradients_are_forgotten_once_they_are_handed_out():
+    """Whoever keeps the loss of a step, as a log does, keeps no second set of gradients through the next one."""
+    net, kept = Watched(), weakref.WeakSet()
+    parts = Parts(net.parameters())
+    parts.add({"a": Term(net(torch.ones(1, 3, dtype=torch.float64)).sum())})
+
+    def keep(tensor):
+        kept.add(found := Kept(tensor))
+        return found
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda one: one.tensor):
+        loss = parts.step({}).loss
+    assert len(kept) == 2
+    loss.backward()
+    assert len(kept) == 0
+    with pytest.raises(RuntimeError, match="second time"):
+        loss.backward()
+
+
 def test_parameters_that_no_part_uses_get_no_gradient():
     used, unused = nn.Parameter(torch.ones(())), nn.Parameter(torch.ones(()))
     parts = Parts([used, unused, nn.Parameter(torch.ones(()), requires_grad=False)])

@@ -93,7 +93,7 @@ def _section(name: str, entrants: Sequence[Entrant], reading: str, cases: Sequen
         "heads": list(heads),
         "readings": ordered[0].readings,
         "reading": reading,
-        "rows": [row_of(one, heads) for one in ordered],
+        "rows": [row_of(one, heads, entrants) for one in ordered],
         "papers": [paper for place in tables if (paper := _beside(place, ordered, reading))],
         "selection": _selection(ordered),
         "learning": _learning(ordered, reading),
@@ -106,34 +106,56 @@ def _section(name: str, entrants: Sequence[Entrant], reading: str, cases: Sequen
 def made_by(entrants: Sequence[Entrant]) -> str:
     """Seeds, folds, data, hardware and commits of a suite's runs, in a sentence each."""
     results = [one for entrant in entrants for one in entrant.results]
-    machines = {
-        f"{x['hardware']['accelerator'] or x['hardware']['processor']} ({x['hardware']['threads']} threads a run, "
-        f"{x['hardware']['precision']}, torch {x['hardware']['torch']})"
-        for x in results
-    }
+    machines = _machines(entrants)
+    named = [f"{mark} {machine}" for machine, mark in machines.items()] if len(machines) > 1 else [*machines]
     commits = {f"{x['code']['commit'][:8]}{'+' * x['code']['dirty']}" for x in results if x["code"]["commit"]}
     data = {f"{x['data']['name']} {x['data']['hash'][:8]}" for x in results}
     tuned = {f"{x['method']} {key}: {why}" for x in results for key, why in x["tuned"].items()}
-    parts = {"Data": data, "Hardware": machines, "Commits": commits, "Constants chosen by looking at results": tuned}
+    parts = {"Data": data, "Hardware": named, "Commits": commits, "Constants chosen by looking at results": tuned}
     return " ".join(f"{head}: {', '.join(sorted(found))}." for head, found in parts.items() if found)
 
 
-def row_of(one: Entrant, heads: Mapping[str, tuple[str, str, str, int]]) -> dict[str, Any]:
-    """A method's line of a suite's table: title, seeds, a cell a head with all readings, minutes and memory."""
+def row_of(one: Entrant, heads: Mapping[str, tuple[str, str, str, int]], entrants: Sequence[Entrant]) -> dict[str, Any]:
+    """A method's line of a suite's table: title, seeds, a cell a head with all readings, minutes and memory.
+
+    Where the suite's runs have several folds, the line names its own, since means over unlike folds do not compare;
+    where they were made on several machines, minutes are marked as ``made_by`` marks the machines.
+
+    Args:
+        one: the method.
+        heads: class, metric, unit and digits by the head of a column.
+        entrants: all methods of the suite.
+    """
     cells = [
         " / ".join(_number(one.mean(reading, *wanted[:3]), wanted[3]) for reading in one.readings)
         for wanted in heads.values()
     ]
     costs = [result["cost"] for result in one.results]
     seeds = ", ".join(dict.fromkeys(str(result["seed"]) for result in one.results))
-    folds = len({result["fold"] for result in one.results})
+    folds = sorted({result["fold"] for result in one.results if result["fold"] is not None})
+    several = len({result["fold"] for entrant in entrants for result in entrant.results}) > 1
+    of_folds = f" × fold{'s' * (len(folds) > 1)} {', '.join(map(str, folds))}"
+    machines = _machines(entrants)
+    marks = sorted({machines[_machine(result)] for result in one.results}) if len(machines) > 1 else []
     return {
         "title": one.title,
-        "seeds": seeds + (f" × {folds} folds" if folds > 1 else ""),
+        "seeds": seeds + of_folds * several,
         "cells": cells,
-        "minutes": f"{median(cost['train_minutes'] for cost in costs):.0f}",
+        "minutes": f"{median(cost['train_minutes'] for cost in costs):.0f}{''.join(f' {mark}' for mark in marks)}",
         "memory": max(max(cost["peak_memory_mb"].values()) for cost in costs),
     }
+
+
+def _machines(entrants: Sequence[Entrant]) -> dict[str, str]:
+    """Marks by what the runs of a suite were made on."""
+    found = sorted({_machine(result) for entrant in entrants for result in entrant.results})
+    return {machine: f"[{number}]" for number, machine in enumerate(found, start=1)}
+
+
+def _machine(result: Mapping[str, Any]) -> str:
+    known = result["hardware"]
+    name = known["accelerator"] or known["processor"]
+    return f"{name} ({known['threads']} threads a run, {known['precision']}, torch {known['torch']})"
 
 
 def _beside(place: str, entrants: Sequence[Entrant], reading: str) -> dict[str, Any] | None:

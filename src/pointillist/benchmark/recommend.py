@@ -74,8 +74,8 @@ class Track:
 
     @property
     def best(self) -> Candidate:
-        """The candidate of the highest Dice, in hindsight."""
-        return max(self.candidates.values(), key=lambda one: one.evidence.dsc)
+        """The candidate that gains most, in hindsight: methods may have been run on unlike folds."""
+        return max(self.candidates.values(), key=lambda one: one.gain)
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Regret:
     Attributes:
         track: the suite.
         best: the best candidate in hindsight.
-        within: the advice from all tracks, and its loss of Dice against the best; None where it was not run there.
+        within: the advice from all tracks, and how much less it gains than the best; None where it was not run there.
         without: likewise from the tracks of other data or other marks alone.
     """
 
@@ -150,7 +150,7 @@ def _followed(track: Track, rows: Sequence[Advice]) -> tuple[Advice, float | Non
     if row is None:
         return None
     used = track.candidates.get(_key(row.method, row.evidence[0].settings, row.recipe, row.net))
-    return row, None if used is None else track.best.evidence.dsc - used.evidence.dsc
+    return row, None if used is None else track.best.gain - used.gain
 
 
 def _track(name: str, entrants: Sequence[Entrant]) -> Track | None:

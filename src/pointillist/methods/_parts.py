@@ -47,19 +47,20 @@ class Parts:
         Args:
             carry: detached tensors for ``Method.after_step``.
         """
-        zero = _Known.apply(tuple(self._gradients.values()), *self._gradients)  # type: ignore[no-untyped-call]
+        zero = _Known.apply(*self._gradients.values(), *self._gradients)  # type: ignore[no-untyped-call]
         return StepOut(self._terms, carry, zero)
 
 
 class _Known(torch.autograd.Function):
-    """Zero, with gradients that were found before."""
+    """Zero, with gradients that were found before; they are forgotten once they are handed out."""
 
     @staticmethod
-    def forward(ctx: Any, gradients: tuple[Tensor, ...], *parameters: Tensor) -> Tensor:
-        ctx.gradients = gradients
-        return parameters[0].new_zeros(())
+    def forward(ctx: Any, *gradients_and_parameters: Tensor) -> Tensor:
+        ctx.save_for_backward(*gradients_and_parameters[: len(gradients_and_parameters) // 2])
+        return gradients_and_parameters[0].new_zeros(())
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_zero: Tensor) -> tuple[Tensor | None, ...]:
-        return None, *(grad_zero * gradient for gradient in ctx.gradients)
+        gradients = ctx.saved_tensors
+        return (*[None] * len(gradients), *(grad_zero * gradient for gradient in gradients))

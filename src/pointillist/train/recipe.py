@@ -13,15 +13,15 @@ _POLY_POWER = 0.9
 
 
 def build_optimizer(recipe: Recipe, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-    """The recipe's optimiser over a method's parameter groups, in one call for all of them: 3.5 times faster on a CPU.
+    """The recipe's optimiser over a method's parameter groups.
 
     Raises:
         InputError: if the recipe names another optimiser.
     """
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, fused=True)
+        return torch.optim.SGD(groups, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
     if recipe.optimizer == "adam":
-        return torch.optim.Adam(groups, recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+        return torch.optim.Adam(groups, recipe.lr, weight_decay=recipe.weight_decay)
     raise InputError(
         "there is no such optimiser",
         where="recipe, field optimizer",
