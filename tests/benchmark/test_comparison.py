@@ -9,7 +9,7 @@ from scipy.stats import wilcoxon
 from pointillist.benchmark.comparison import alike, differences, holm, ranks, read_suites
 from pointillist.benchmark.figures import critical_difference
 from pointillist.benchmark.long_table import long_table
-from pointillist.benchmark.page import benchmark_page
+from pointillist.benchmark.page import HEADS, benchmark_page, made_by, row_of
 from pointillist.benchmark.results import write_result
 from pointillist.cli.report import report
 from pointillist.errors import InputError
@@ -128,6 +128,20 @@ def test_the_page_shows_the_papers_figures_and_escapes(folder):
     assert "best Dice on the test fold (code)" in page
     assert page.count("<svg") >= 2
     assert "gated_crf start=0.0" in page
+
+
+def test_a_row_names_its_folds_and_machines_where_the_suite_has_several(folder):
+    entrants = {one.label: one for one in read_suites(folder)["acdc-quick"]}
+    everyone, heads = tuple(entrants.values()), {"DSC": HEADS["DSC"]}
+    alike = row_of(entrants["dmpls"], heads, everyone)
+    assert (alike["seeds"], alike["minutes"]) == ("1", "2")
+    assert "Hardware: one (1 threads" in made_by(everyone)
+    entrants["dmpls"].results[0]["fold"] = 2
+    entrants["pce"].results[1]["hardware"]["precision"] = "bf16-mixed"
+    rows = {label: row_of(one, heads, everyone) for label, one in entrants.items()}
+    assert (rows["dmpls"]["seeds"], rows["dmpls"]["minutes"]) == ("1 × fold 2", "2 [1]")
+    assert (rows["pce"]["seeds"], rows["pce"]["minutes"]) == ("1, 2 × fold 1", "3 [1] [2]")
+    assert "[1] one (1 threads a run, 32-true, torch 2), [2] one (1 threads a run, bf16-mixed" in made_by(everyone)
 
 
 def test_the_page_shows_learning_curves_and_rules_of_selection(tmp_path):
