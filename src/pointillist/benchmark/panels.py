@@ -25,30 +25,27 @@ def panels(out: Path, suite: str, entrants: Sequence[Entrant], reading: str) -> 
     best = max(entrants, key=lambda one: (one.method == _BOUND, one.mean(reading, OVERALL, "dsc", "1") or 0))
     scores = best.by_case(reading, "dsc")
     ranked = sorted(scores, key=lambda case: (scores[case], case))
-    run = _folder(out, suite, best) / "run.json"
-    if not run.is_file():
+    runs = {one.title: [out / "runs" / suite / str(result["run"]) for result in one.results] for one in entrants}
+    made_here = next((run for those in runs.values() for run in those if (run / "run.json").is_file()), None)
+    if made_here is None:
         return []
-    dataset = Dataset.open(Path(json.loads(run.read_bytes())["plan"]["dataset"]))
+    dataset = Dataset.open(Path(json.loads((made_here / "run.json").read_bytes())["plan"]["dataset"]))
     picks = {"median": ranked[len(ranked) // 2], "worst": ranked[0]}
     return [
         compare(
             case,
             f"{why} case of {best.title}, Dice {scores[case]:.3f}",
             dataset,
-            _predicted(case, {one.title: _folder(out, suite, one) / "predictions" / reading for one in entrants}),
+            _predicted(case, {name: [run / "predictions" / reading for run in those] for name, those in runs.items()}),
         )
         for why, case in picks.items()
     ]
 
 
-def _predicted(case: str, folders: Mapping[str, Path]) -> list[RunResult]:
-    """The methods whose prediction of the case is still there."""
+def _predicted(case: str, folders: Mapping[str, Sequence[Path]]) -> list[RunResult]:
+    """The methods whose prediction of the case is still there, each from the run of the fold that held it out."""
     return [
         RunResult(title, {}, {}, {}, (), predictions=folder)
-        for title, folder in folders.items()
-        if any(folder.glob(f"{case}.*"))
+        for title, those in folders.items()
+        if (folder := next((one for one in those if any(one.glob(f"{case}.*"))), None)) is not None
     ]
-
-
-def _folder(out: Path, suite: str, one: Entrant) -> Path:
-    return out / "runs" / suite / str(one.results[0]["run"])
