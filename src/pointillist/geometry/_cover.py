@@ -103,9 +103,7 @@ def _interval(start: Floats, end: Floats, row: Ints, radius: float) -> tuple[Flo
     along = end - start
     length = np.maximum(np.hypot(along[:, 0], along[:, 1]), _SLACK)
     across = np.stack([-along[:, 1], along[:, 0]], axis=1) * (radius / length)[:, None]
-    level = (
-        np.abs(along[:, 0]) <= _SLACK
-    )  # each row that meets it meets the discs at both ends; so small a divisor may overflow
+    level = np.abs(along[:, 0]) <= _SLACK  # its rows meet the discs at both ends, and dividing may overflow
     rise = np.where(level, 1.0, along[:, 0])
     for side in (start + across, start - across):
         fraction = (row - side[:, 0]) / rise
