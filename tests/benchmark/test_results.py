@@ -97,10 +97,21 @@ class TestRecord:
         before = read_result(tmp_path / "kept" / "small" / job.kept_as)
         (longer,) = small_jobs(tmp_path, iterations=2)
         again = replace(longer, out=tmp_path / "new")
-        assert again.recorded(tmp_path / "kept") is None
+        assert again.recorded(tmp_path / "kept") == []
         assert run_jobs([again], None, MACHINE, record=tmp_path / "kept").done == (again,)
         after = read_result(tmp_path / "kept" / "small" / job.kept_as)
         assert (before["training"]["iterations"], after["training"]["iterations"]) == (1, 2)
+
+    def test_a_run_that_another_suite_asked_for_is_taken_too_under_this_suite_s_words(self, tmp_path):
+        (job,) = small_jobs(tmp_path, iterations=1)
+        run_jobs([job], None, MACHINE, record=tmp_path / "kept")
+        other = job.suite.model_copy(update={"name": "other", "protocol": "Asked again."})
+        again = replace(job, suite=other, out=tmp_path / "new")
+        assert run_jobs([again], None, MACHINE, record=tmp_path / "kept").kept == (again,)
+        first, second = read_result(job.result), read_result(again.result)
+        assert (second["suite"], second["protocol"]) == ("other", "Asked again.")
+        assert {**first, "suite": "other", "protocol": "Asked again."} == second
+        assert read_result(tmp_path / "kept" / "other" / again.kept_as) == second
 
     def test_results_of_other_data_are_not(self, tmp_path):
         (job,) = small_jobs(tmp_path, iterations=1)

@@ -59,7 +59,7 @@ def estimates(
     found = []
     for job in jobs:
         label, state = job.entry.label, job.state
-        if state != "done" and job.recorded(record) is not None:
+        if state != "done" and job.recorded(record):
             state = "recorded"
         left = 1 - job.steps_saved / job.suite.iterations
         seconds = measured[label]

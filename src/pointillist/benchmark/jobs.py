@@ -92,16 +92,19 @@ class Job:
         """File name of the results where all of a suite lie in one folder."""
         return f"{self.entry.label}-{self.place}.json"
 
-    def recorded(self, record: Path | None) -> Path | None:
-        """The results file of this very run in a folder of recorded ones, whatever data it saw; None if there is none.
+    def recorded(self, record: Path | None) -> list[Path]:
+        """Results files of this very run in a folder of recorded ones, whatever data it saw; its own suite's first.
+
+        Suites ask some runs of each other again: an ablation has its method as it is, a curve its last point.
 
         Raises:
-            DamagedFileError: if the file there is none.
+            DamagedFileError: if a file there is none.
         """
         if record is None:
-            return None
-        path = record / self.suite.name / self.kept_as
-        return path if path.exists() and read_result(path)["fingerprint"] == self.fingerprint else None
+            return []
+        found = sorted(record.glob(f"*/{self.entry.name}*-{self.place}.json"))
+        found.sort(key=lambda path: path.parent.name != self.suite.name)
+        return [path for path in found if read_result(path)["fingerprint"] == self.fingerprint]
 
     @property
     def failure(self) -> Path:

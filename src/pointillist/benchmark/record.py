@@ -35,22 +35,17 @@ def result_of(
         evaluation_minutes: that both readings took.
         peak_memory_mb: the most that the last process held.
     """
-    dataset, suite = Dataset.open(Path(plan.dataset)), job.suite
+    dataset = Dataset.open(Path(plan.dataset))
     fold, _ = split_of(plan, dataset, hold_out=plan.select == "marks")
     begun = job.begun()
     run = json.loads(read_bytes(job.folder / "run.json"))
     evaluated = {row[0] for row in readings["plain"]["cases"]["rows"]}
     return {
         "format": 1,
-        "suite": suite.name,
-        "run": f"{job.entry.label}/{job.place}",
+        **names_of(job),
         "fingerprint": job.fingerprint,
-        "protocol": suite.protocol,
         "method": job.entry.name,
-        "title": job.entry.title,
-        "settings": job.entry.settings,
         "all_settings": job.entry.all_settings(),
-        "tuned": job.entry.tuned,
         "fold": job.fold,
         "seed": job.seed,
         "data": {
@@ -74,6 +69,18 @@ def result_of(
         | {"evaluation_minutes": round(evaluation_minutes, 3), "peak_memory_mb": peak_memory_mb},
         "readings": readings,
         **({"kept": kept} if kept else {}),
+    }
+
+
+def names_of(job: Job) -> dict[str, Any]:
+    """What its suite calls a run, and says of it: all that may differ between suites that hold the same run."""
+    return {
+        "suite": job.suite.name,
+        "run": f"{job.entry.label}/{job.place}",
+        "protocol": job.suite.protocol,
+        "title": job.entry.title,
+        "settings": job.entry.settings,
+        "tuned": job.entry.tuned,
     }
 
 

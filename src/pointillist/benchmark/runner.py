@@ -13,7 +13,7 @@ from pointillist.benchmark.claims import claim, claim_when_free
 from pointillist.benchmark.jobs import BEGIN, Job, Machine
 from pointillist.benchmark.measure import Wanted, cache_of, headline, measure, measure_kept
 from pointillist.benchmark.provenance import PeakMemory, code_version
-from pointillist.benchmark.record import cost_of, result_of
+from pointillist.benchmark.record import cost_of, names_of, result_of
 from pointillist.benchmark.results import read_result, write_result
 from pointillist.benchmark.sources import AnySource, prepare
 from pointillist.data.cache.slices import SliceCache
@@ -65,7 +65,7 @@ def run_jobs(
         data: the folder of raw data.
         machine: what to compute on; a run that goes on keeps what it began with.
         record: a folder that results files are copied to besides, as ``SUITE/METHOD-fold1-seed1.json``. A result
-            that lies there, of the same run on the same data, is taken from it, without predictions.
+            that lies there, in whatever suite, of the same run on the same data, is taken from it, without predictions.
         say: called with a line whenever a run starts or ends.
 
     Raises:
@@ -122,16 +122,18 @@ class _Runner:
             return self._attempt(job, title)
 
     def _taken_from_record(self, job: Job, title: str) -> bool:
-        path = job.recorded(self.record)
-        if path is None:
+        paths = job.recorded(self.record)
+        if not paths:
             return False
-        known = read_result(path)
-        if known["data"]["hash"] != self._cache(job, job.plan(self.datasets[job.source], self.machine)).key:
-            self.say(f"{title}: {path} is of other data")
-            return False
-        atomic_write_bytes(job.result, read_bytes(path))
-        self.say(f"{title}: as recorded, commit {str(known['code']['commit'])[:8]}, {path}")
-        return True
+        key = self._cache(job, job.plan(self.datasets[job.source], self.machine)).key
+        for path in paths:
+            known = read_result(path)
+            if known["data"]["hash"] == key:
+                write_result(job.result, known | names_of(job))
+                self.say(f"{title}: as recorded, commit {str(known['code']['commit'])[:8]}, {path}")
+                return True
+        self.say(f"{title}: {paths[0]} is of other data")
+        return False
 
     def _cache(self, job: Job, plan: Plan) -> SliceCache:
         """The training cache, made once and not by every process at the same time."""

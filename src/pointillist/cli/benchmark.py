@@ -67,7 +67,7 @@ def benchmark(
     and with re-estimated ones. Stop it whenever you like: the same command goes on, and several may work on one OUT.
     A run that fails is recorded in OUT/failures and tried again by the next command; the exit code is then 1. With
     --record benchmarks/results the results files are also kept in a repository, as SUITE/METHOD-fold1-seed1.json, and
-    runs whose results lie there already are not made again, if their data are the same.
+    runs whose results lie there already, in whatever suite, are not made again, if their data are the same.
     """
     from pointillist.benchmark.comparison import read_suites
     from pointillist.benchmark.estimate import estimates
