@@ -18,7 +18,7 @@ def image(*shape, seed=0):
 
 @pytest.fixture
 def narrow(monkeypatch):
-    monkeypatch.setattr(resnet, "_WIDTHS", (4, 5, 6, 7))
+    monkeypatch.setattr(resnet, "_WIDTHS", (8, 9, 10, 11))  # oneDNN breaks the heap on fewer than 8 (its issue 6035)
     monkeypatch.setattr(resnet_unet, "_DECODER", (8, 6, 5, 4, 3))
     torch.manual_seed(0)
 
@@ -42,7 +42,7 @@ def test_parameters_and_names_of_34_layers_are_torchvisions():
 
 def test_a_basic_block_is_the_residual_of_two_convolutions(narrow):
     block = ResNet(1, 34).eval().layer2[0]
-    x = image(2, 4, 6, 6)
+    x = image(2, 8, 6, 6)
     y = block.conv2(block.bn1(block.conv1(x)).relu()) / (1 + block.bn2.eps) ** 0.5
     shortcut = torch.nn.functional.conv2d(x, block.downsample[0].weight, stride=2) / (1 + block.bn2.eps) ** 0.5
     torch.testing.assert_close(block(x), (y + shortcut).relu())
@@ -87,7 +87,7 @@ def test_every_parameter_learns_and_weights_are_drawn_anew(narrow, depth):
     other = net.fresh(3)
     assert not torch.equal(other.encoder.conv1.weight, net.encoder.conv1.weight)
     spread = other.encoder.layer4[0].conv2.weight.std()
-    assert spread.item() == pytest.approx((2 / (9 * 7)) ** 0.5, rel=0.2)
+    assert spread.item() == pytest.approx((2 / (9 * 11)) ** 0.5, rel=0.2)
 
 
 def test_grafts_reach_every_stage(narrow):
