@@ -223,7 +223,7 @@ def test_law_8_a_model_outlives_its_method(dataset, tmp_path):
 def test_law_9_every_parameter_learns_whatever_the_network(dataset, name, net):
     size = max(32, build_net(net, 1, 4).strides[-1])
     method = new_method(plan_for(dataset, name, net=net, size=size), dataset)
-    step_of(method, batch_for(dataset, method, size=size), clock(step=6))["loss"].backward()
+    step_of(method, batch_for(dataset, method, count=2, size=size), clock(step=6))["loss"].backward()
     assert [key for key, p in method.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
