@@ -18,6 +18,7 @@ from scipy.stats import rankdata, spearmanr
 from pointillist.benchmark.advice import IMAGES, MARKS, Advice, Evidence, titled
 from pointillist.benchmark.comparison import Entrant, read_suites
 from pointillist.benchmark.page import HEADS, made_by, row_of
+from pointillist.benchmark.per_class import class_table
 from pointillist.benchmark.published import table_of
 from pointillist.benchmark.recommend import regrets, tracks_of
 from pointillist.benchmark.suite import load_suite
@@ -83,8 +84,22 @@ def section(name: str, entrants: Sequence[Entrant]) -> list[str]:
             ["method", "seeds", *heads, "minutes", "peak memory, MB"],
             ([row["title"], row["seeds"], *row["cells"], row["minutes"], str(row["memory"])] for row in rows),
         ),
+        *per_class(ordered),
         *order(entrants, load_suite(name).published),
         "",
+    ]
+
+
+def per_class(entrants: Sequence[Entrant]) -> list[str]:
+    found = class_table(entrants, "plain")
+    if found is None:
+        return []
+    heads = ["method", *found.classes]
+    return [
+        "",
+        f"Class by class, plain: DSC / HD95 in {found.unit}.",
+        "",
+        *table(heads, ([title, *cells] for title, cells in found.rows)),
     ]
 
 

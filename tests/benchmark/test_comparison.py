@@ -10,6 +10,7 @@ from pointillist.benchmark.comparison import alike, differences, holm, ranks, re
 from pointillist.benchmark.figures import critical_difference
 from pointillist.benchmark.long_table import long_table
 from pointillist.benchmark.page import HEADS, benchmark_page, made_by, row_of
+from pointillist.benchmark.per_class import class_table
 from pointillist.benchmark.results import write_result
 from pointillist.cli.report import report
 from pointillist.errors import InputError
@@ -118,6 +119,39 @@ def test_groups_that_are_alike_are_the_largest(folder):
 
 def test_two_methods_or_two_cases_have_no_ranks(folder):
     assert ranks(read_suites(folder)["acdc-quick"][:2], "plain", "dsc", higher_is_better=True) is None
+
+
+def test_classes_stand_beside_each_other_by_hand(tmp_path):
+    dice = [[0.9, 0.5, 0.25], [0.7, 0.7, 0.75]]
+    write_result(tmp_path / "acdc-quick" / "pce-fold1-seed1.json", result("pce", 1, dice))
+    (pce,) = read_suites(tmp_path)["acdc-quick"]
+    found = class_table([pce], "plain")
+    assert (found.classes, found.unit) == (CLASSES, "mm")
+    assert found.rows == (("pce", ("0.800 / 2.0", "0.600 / 4.0", "0.500 / 5.0")),)
+    page = benchmark_page({"acdc-quick": [pce]})
+    assert "Class by class" in page
+    assert "0.800 / 2.0" in page
+
+
+def test_one_class_needs_no_table_of_classes(tmp_path):
+    one = result("pce", 1, [[0.9, 0.5, 0.25]])
+    summary = one["readings"]["plain"]["summary"]
+    summary[:] = [line for line in summary if line["class"] == "RV"]
+    write_result(tmp_path / "kept" / "pce-fold1-seed1.json", one)
+    assert class_table(read_suites(tmp_path)["acdc-quick"], "plain") is None
+
+
+def test_voxels_stand_in_where_nothing_is_known_in_millimetres(tmp_path):
+    one = result("pce", 1, [[0.9, 0.5, 0.25]])
+    for line in one["readings"]["plain"]["summary"]:
+        line["unit"] = line["unit"].replace("mm", "voxel")
+    one["readings"]["plain"]["summary"] = [
+        line | {"mean": None} if line["class"] == "LV" else line for line in one["readings"]["plain"]["summary"]
+    ]
+    write_result(tmp_path / "acdc-quick" / "pce-fold1-seed1.json", one)
+    found = class_table(read_suites(tmp_path)["acdc-quick"], "plain")
+    assert found.unit == "voxel"
+    assert found.rows[0][1] == ("0.900 / 1.0", "0.500 / 5.0", "– / –")
 
 
 def test_the_page_shows_the_papers_figures_and_escapes(folder):

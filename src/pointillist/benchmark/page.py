@@ -15,6 +15,7 @@ from scipy.stats import spearmanr
 from pointillist.benchmark.comparison import OVERALL, Entrant, differences, ranks
 from pointillist.benchmark.figures import cost_and_quality, critical_difference, learning
 from pointillist.benchmark.learning import AXES, learning_curves
+from pointillist.benchmark.per_class import class_table, classes_of, number
 from pointillist.benchmark.published import table_of
 from pointillist.benchmark.selection import LAST, MARGIN, MARKS, TEST, by_rule, share_within
 from pointillist.benchmark.suite import load_suite, shipped
@@ -94,6 +95,7 @@ def _section(name: str, entrants: Sequence[Entrant], reading: str, cases: Sequen
         "readings": ordered[0].readings,
         "reading": reading,
         "rows": [row_of(one, heads, entrants) for one in ordered],
+        "by_class": class_table(ordered, reading),
         "papers": [paper for place in tables if (paper := _beside(place, ordered, reading))],
         "selection": _selection(ordered),
         "learning": _learning(ordered, reading),
@@ -127,7 +129,7 @@ def row_of(one: Entrant, heads: Mapping[str, tuple[str, str, str, int]], entrant
         entrants: all methods of the suite.
     """
     cells = [
-        " / ".join(_number(one.mean(reading, *wanted[:3]), wanted[3]) for reading in one.readings)
+        " / ".join(number(one.mean(reading, *wanted[:3]), wanted[3]) for reading in one.readings)
         for wanted in heads.values()
     ]
     costs = [result["cost"] for result in one.results]
@@ -168,7 +170,7 @@ def _beside(place: str, entrants: Sequence[Entrant], reading: str) -> dict[str, 
     shared = [name for name in theirs if name in mine]
     if not shared:
         return None
-    classes = [*(_classes(mine[shared[0]], reading) if metric == "dsc" else ()), overall]
+    classes = [*(classes_of(mine[shared[0]], reading) if metric == "dsc" else ()), overall]
     rows = [
         {"title": name, "cells": [_against(place, metric, mine[name], cls, reading) for cls in classes]}
         for name in sorted(shared, key=lambda name: -theirs[name])
@@ -180,11 +182,6 @@ def _beside(place: str, entrants: Sequence[Entrant], reading: str) -> dict[str, 
     return {
         "place": place, "metric": metric, "classes": classes, "rows": rows, "rho": rho, "protocol": protocol,
     }  # fmt: skip
-
-
-def _classes(one: Entrant, reading: str) -> list[str]:
-    lines = one.results[0]["readings"][reading]["summary"]
-    return [line["class"] for line in lines if line["metric"] == "dsc" and line["class"] != ALL_CLASSES]
 
 
 def _against(place: str, metric: str, one: Entrant, cls: str, reading: str) -> str:
@@ -224,8 +221,8 @@ def _ruled(code: str | None, methods: Sequence[MethodUnderRule]) -> dict[str, An
     rows = [
         (
             x.title,
-            [_number(value, 3) for value in x.dsc]
-            + [_number(v, 1) + f" {unit}" * (v is not None) for v, unit in zip(x.hd95, x.unit, strict=True)],
+            [number(value, 3) for value in x.dsc]
+            + [number(v, 1) + f" {unit}" * (v is not None) for v, unit in zip(x.hd95, x.unit, strict=True)],
             f"{x.decided[0]} of {x.decided[1]}",
             x.weights,
         )
@@ -247,7 +244,7 @@ def _selection(entrants: Sequence[Entrant]) -> dict[str, Any] | None:
     shares = {rule: share_within([scores for _, scores in runs], rule) for rule in (LAST, MARKS)}
     return {
         "rules": [LAST, MARKS, TEST],
-        "rows": [(title, [_number(scores.get(rule), 3) for rule in (LAST, MARKS, TEST)]) for title, scores in runs],
+        "rows": [(title, [number(scores.get(rule), 3) for rule in (LAST, MARKS, TEST)]) for title, scores in runs],
         "within": [f"{rule}: {share:.0%}" for rule, share in shares.items() if share is not None],
         "margin": MARGIN,
     }
@@ -303,7 +300,3 @@ def _drawings(entrants: Sequence[Entrant], reading: str, main: tuple[str, str, s
     points = {title: (minutes[title], value) for title, value in quality.items() if value is not None}
     drawn.append(("Cost and quality", Markup(cost_and_quality(points, "Dice"))))  # noqa: S704 - drawn by matplotlib
     return drawn
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,57 @@
+"""How a suite's methods do class by class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pointillist.benchmark.comparison import Entrant
+from pointillist.evaluate.summary import ALL_CLASSES
+
+_DISTANCE = "hd95_pooled"
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """Dice and HD95 of every method and class.
+
+    Attributes:
+        classes: of the foreground, in the order of their labels.
+        unit: of HD95: ``mm``, or ``voxel`` where the data have no spacing.
+        rows: title of a method, and a cell a class: ``0.812 / 7.4``, – for what is undefined in every case.
+    """
+
+    classes: tuple[str, ...]
+    unit: str
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def class_table(entrants: Sequence[Entrant], reading: str) -> ClassTable | None:
+    """Means over cases and runs; None where there is one class alone, which the main table shows.
+
+    Args:
+        entrants: the methods of a suite, in the order of the rows.
+        reading: which of each run's readings.
+    """
+    classes = classes_of(entrants[0], reading)
+    if len(classes) < 2:
+        return None
+    spaced = any(one.mean(reading, ALL_CLASSES, _DISTANCE, "mm") is not None for one in entrants)
+    unit = "mm" if spaced else "voxel"
+
+    def cell(one: Entrant, cls: str) -> str:
+        dice, distance = one.mean(reading, cls, "dsc", "1"), one.mean(reading, cls, _DISTANCE, unit)
+        return f"{number(dice, 3)} / {number(distance, 1)}"
+
+    return ClassTable(classes, unit, tuple((one.title, tuple(cell(one, cls) for cls in classes)) for one in entrants))
+
+
+def classes_of(one: Entrant, reading: str) -> tuple[str, ...]:
+    """The foreground classes that a method was evaluated on."""
+    lines = one.results[0]["readings"][reading]["summary"]
+    return tuple(line["class"] for line in lines if line["metric"] == "dsc" and line["class"] != ALL_CLASSES)
+
+
+def number(value: float | None, digits: int) -> str:
+    """A cell of a table; – for None."""
+    return "–" if value is None else f"{value:.{digits}f}"
