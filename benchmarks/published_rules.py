@@ -16,8 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pointillist.benchmark.advice import titled
+from pointillist.benchmark.paper_rows import changed_settings
 from pointillist.benchmark.provenance import code_version
-from pointillist.benchmark.recommend import changed_settings
 from pointillist.benchmark.results import read_result
 from pointillist.evaluate.classes import Classes
 from pointillist.evaluate.folders import pair_files

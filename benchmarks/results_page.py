@@ -11,15 +11,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from scipy.stats import rankdata, spearmanr
 
 from pointillist.benchmark.advice import IMAGES, MARKS, Advice, Evidence, titled
 from pointillist.benchmark.comparison import Entrant, read_suites
 from pointillist.benchmark.page import HEADS, made_by, row_of
+from pointillist.benchmark.paper_rows import standing_for
 from pointillist.benchmark.per_class import class_table
-from pointillist.benchmark.published import table_of
+from pointillist.benchmark.published import Role, table_of
 from pointillist.benchmark.recommend import regrets, tracks_of
 from pointillist.benchmark.suite import load_suite
 from pointillist.evaluate.summary import ALL_CLASSES
@@ -38,15 +39,13 @@ def table(heads: list[str], rows: Iterable[list[str]]) -> list[str]:
 
 
 def order(entrants: Sequence[Entrant], tables: Iterable[str]) -> list[str]:
-    """Our order by DSC beside each paper's, and how far they agree."""
-    ours: dict[str, float] = {}
-    for one in sorted(entrants, key=lambda one: len(one.results[0]["settings"])):  # defaults before variants
-        value = one.mean(READING, *HEADS["DSC"][:3])
-        if value is not None:
-            ours.setdefault(one.method, value)
+    """Our order by DSC beside each paper's, and how far they agree; a method's default settings stand for it."""
+    mine = standing_for(entrants)
+    means = {row: one.mean(READING, *HEADS["DSC"][:3]) for row, one in mine.items()}
+    ours = {row: value for row, value in means.items() if value is not None}
     lines = []
     for place in tables:
-        theirs = table_of(place)
+        theirs = table_of(place, roles=get_args(Role))
         common = [name for name in theirs if name in ours]
         if len(common) < LEAST:
             continue
@@ -57,7 +56,7 @@ def order(entrants: Sequence[Entrant], tables: Iterable[str]) -> list[str]:
         lines += table(
             ["method", "published", "place", "obtained (re-estimated)", "place", f"moves more than {FAR}"],
             (
-                [f"`{name}`", f"{theirs[name]:.3f}", f"{there:g}", f"{ours[name]:.3f}", f"{here:g}",
+                [f"`{mine[name].title}`", f"{theirs[name]:.3f}", f"{there:g}", f"{ours[name]:.3f}", f"{here:g}",
                  "yes" if abs(there - here) > FAR else ""]
                 for name, there, here in rows
             ),

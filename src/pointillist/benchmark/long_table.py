@@ -8,8 +8,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pointillist.benchmark.beside import ours_of
 from pointillist.benchmark.comparison import Entrant
-from pointillist.benchmark.published import table_of
+from pointillist.benchmark.paper_rows import paper_row
+from pointillist.benchmark.published import published
 from pointillist.benchmark.suite import load_suite, shipped
 
 COLUMNS = (
@@ -42,17 +44,23 @@ def _lines(suite: str, result: Mapping[str, Any], papers: Sequence[str]) -> Iter
         "fold": result["fold"],
         "seed": result["seed"],
     }
+    row_name = paper_row(result["method"], result["all_settings"])
     for reading, content in result["readings"].items():
-        for line in content["summary"]:
+        pooled = ({"unit": "1", **line, "mean": line["value"]} for line in content.get("pooled", ()))
+        for line in (*content["summary"], *pooled):
             row = known | {"reading": reading} | {key: line[key] for key in COLUMNS if key in line}
-            yield from (row | beside for beside in _beside(result["method"], line, papers))
+            yield from (row | beside for beside in _beside(row_name, line, papers))
 
 
-def _beside(method: str, line: Mapping[str, Any], papers: Sequence[str]) -> list[dict[str, Any]]:
+def _beside(row: str | None, line: Mapping[str, Any], papers: Sequence[str]) -> list[dict[str, Any]]:
+    """The papers' figures of this row, class and metric; one empty line if there are none."""
+    wanted = (line["class"], line["metric"], line["unit"])
     found = [
-        {"paper": place, "published": figures[method], "difference": round(line["mean"] - figures[method], 6)}
-        for place in papers
-        if line["mean"] is not None
-        and method in (figures := table_of(place, line["metric"], line["unit"], cls=line["class"]))
+        {"paper": one.place, "published": one.value, "difference": round(line["mean"] - one.value, 6)}
+        for one in published()
+        if one.place in papers
+        and one.method == row
+        and line["mean"] is not None
+        and (*ours_of(one.metric, one.cls, line["class"]), one.unit) == wanted
     ]
     return found or [{}]

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.resources import files
 from statistics import median
 from typing import Any
 
-import yaml
 from markupsafe import Markup
-from scipy.stats import spearmanr
 
+from pointillist.benchmark.beside import beside
 from pointillist.benchmark.comparison import OVERALL, Entrant, differences, ranks
 from pointillist.benchmark.figures import cost_and_quality, critical_difference, learning
 from pointillist.benchmark.learning import AXES, learning_curves
-from pointillist.benchmark.per_class import class_table, classes_of, number
-from pointillist.benchmark.published import table_of
+from pointillist.benchmark.per_class import class_table, number
 from pointillist.benchmark.selection import LAST, MARGIN, MARKS, TEST, by_rule, share_within
 from pointillist.benchmark.suite import load_suite, shipped
 from pointillist.benchmark.under_rule import MethodUnderRule
 from pointillist.evaluate.objects import OBJECTS
 from pointillist.evaluate.published import published_rule
-from pointillist.evaluate.summary import ALL_CLASSES
 from pointillist.report.page import render
 from pointillist.report.run_page import ComparedCase
 
@@ -50,7 +45,6 @@ HEADS = {  # class, metric, unit, digits
 """What a table shows of a suite, where its results have it."""
 _PAIRED = {"dsc": ("DSC", True), "hd95_pooled_bounded_mm": ("HD95 bounded, mm", False)}
 _REFERENCE = "pce"
-_LEAST = 4  # methods that make an order
 
 
 def benchmark_page(
@@ -96,7 +90,7 @@ def _section(name: str, entrants: Sequence[Entrant], reading: str, cases: Sequen
         "reading": reading,
         "rows": [row_of(one, heads, entrants) for one in ordered],
         "by_class": class_table(ordered, reading),
-        "papers": [paper for place in tables if (paper := _beside(place, ordered, reading))],
+        "papers": [paper for place in tables if (paper := beside(place, ordered, reading))],
         "selection": _selection(ordered),
         "learning": _learning(ordered, reading),
         "pairs": _pairs(ordered, reading),
@@ -158,59 +152,6 @@ def _machine(result: Mapping[str, Any]) -> str:
     known = result["hardware"]
     name = known["accelerator"] or known["processor"]
     return f"{name} ({known['threads']} threads a run, {known['precision']}, torch {known['torch']})"
-
-
-def _beside(place: str, entrants: Sequence[Entrant], reading: str) -> dict[str, Any] | None:
-    """A paper's table and ours: only methods and classes that both have, each method with its own defaults first."""
-    mine: dict[str, Entrant] = {}
-    for one in sorted(entrants, key=lambda one: len(one.results[0]["settings"])):
-        mine.setdefault(one.method, one)
-    metric, overall = ("dsc", ALL_CLASSES) if table_of(place) else ("mdice_published", OBJECTS)
-    theirs = table_of(place, metric, cls=overall)
-    shared = [name for name in theirs if name in mine]
-    if not shared:
-        return None
-    classes = [*(classes_of(mine[shared[0]], reading) if metric == "dsc" else ()), overall]
-    rows = [
-        {"title": name, "cells": [_against(place, metric, mine[name], cls, reading) for cls in classes]}
-        for name in sorted(shared, key=lambda name: -theirs[name])
-    ]
-    orders = [[theirs[name] for name in shared], [mine[name].mean(reading, overall, metric, "1") for name in shared]]
-    rho = float(spearmanr(*orders).statistic) if len(shared) >= _LEAST else None
-    ours = _our_protocol(mine[shared[0]].results[0])
-    protocol = [(what, said, ours.get(what, "")) for what, said in _protocols().get(place, {}).items()]
-    return {
-        "place": place, "metric": metric, "classes": classes, "rows": rows, "rho": rho, "protocol": protocol,
-    }  # fmt: skip
-
-
-def _against(place: str, metric: str, one: Entrant, cls: str, reading: str) -> str:
-    published, obtained = table_of(place, metric, cls=cls).get(one.method), one.mean(reading, cls, metric, "1")
-    if published is None or obtained is None:
-        return "–"
-    return f"{published:.3f} · {obtained:.3f} · {obtained - published:+.3f}"
-
-
-@cache
-def _protocols() -> dict[str, dict[str, str]]:
-    text = (files("pointillist.benchmark") / "published_protocols.yaml").read_text("utf-8")
-    found: dict[str, dict[str, str]] = yaml.safe_load(text)
-    return found
-
-
-def _our_protocol(result: Mapping[str, Any]) -> dict[str, str]:
-    """What stands beside a paper's protocol, from the results file."""
-    data, training = result["data"], result["training"]
-    marks = data["source"].get("marks")
-    return {
-        "data": f"{data['name']}, {data['training_cases']} cases trained on, {data['evaluated_cases']} tested",
-        "marks": f"generator {marks['generator']}, seed {marks['seed']}" if marks else "as they come with the data",
-        "network": training["net"],
-        "image": f"{training['size']}²",
-        "iterations": f"{training['iterations']:,}",
-        "weights": "last iterate" if training["select"] == "last" else "best on held-out marks",
-        "HD95": "millimetres and voxels; undefined where one mask is empty, and counted",
-    }
 
 
 def _ruled(code: str | None, methods: Sequence[MethodUnderRule]) -> dict[str, Any] | None:

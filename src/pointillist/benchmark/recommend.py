@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, cast
 
 from pointillist.benchmark.advice import OPTIONS, Advice, Evidence, advised, budget_of
 from pointillist.benchmark.comparison import OVERALL, Entrant
+from pointillist.benchmark.paper_rows import changed_settings
 from pointillist.data.kind import ImagesKind, MarksKind
 from pointillist.data.simulate import generator_named
 from pointillist.methods import methods
-from pointillist.methods._settings import settings_of
 
 READING = "plain"
 """What ``train`` makes unless told otherwise."""
@@ -96,7 +96,7 @@ class Regret:
 
 
 def tracks_of(suites: Mapping[str, Sequence[Entrant]]) -> list[Track]:
-    """The suites that the advice rests on: quick, long and paper tracks that ``pce`` was run on."""
+    """The suites that the advice rests on: quick, long and paper tracks with runs of ``pce`` and of another method."""
     return [track for name, entrants in suites.items() if name.endswith(_TRACKS) and (track := _track(name, entrants))]
 
 
@@ -172,6 +172,8 @@ def _track(name: str, entrants: Sequence[Entrant]) -> Track | None:
             rival = candidates.get(candidate.key)
             if rival is None or len(rival.dice) < len(shared):
                 candidates[candidate.key] = candidate
+    if len(candidates) < 2:
+        return None
     return Track(name, first["data"]["name"], kind, images, first["training"]["iterations"], candidates)
 
 
@@ -202,17 +204,6 @@ def _candidate(suite: str, one: Entrant, dice: dict[tuple[int | None, int], floa
     )
     recipe, net = first["training"]["recipe"], first["training"]["net"]
     return Candidate(_key(one.method, evidence.settings, recipe, net), evidence, dice)
-
-
-def changed_settings(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a results file that differ from the defaults as they are now.
-
-    Args:
-        method: its name.
-        settings: all of them.
-    """
-    known = settings_of(methods()[method])
-    return {name: value for name, value in settings.items() if name in known and value != known[name].default}
 
 
 def _key(method: str, settings: Mapping[str, Any], recipe: Mapping[str, Any], net: str) -> Key:

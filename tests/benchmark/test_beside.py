@@ -1,0 +1,131 @@
+"""The papers' rows and ours, row by row."""
+
+import csv
+import io
+
+import pytest
+
+from pointillist.benchmark.beside import beside
+from pointillist.benchmark.comparison import Entrant
+from pointillist.benchmark.long_table import long_table
+from pointillist.benchmark.paper_rows import paper_row, standing_for
+from pointillist.benchmark.published import published
+from pointillist.methods import methods
+from pointillist.methods._settings import settings_of
+
+NUCLEI = "S2L-MCR, table 1, DSB-BF"
+
+
+def settings(method, **changes):
+    return {name: one.default for name, one in settings_of(methods()[method]).items()} | changes
+
+
+def entrant(method, values, *, pooled=(), suite="acdc-quick", **changes):
+    """A method with one run; ``values``: mean by class, metric and unit; ``pooled``: value by class and metric."""
+    reading = {
+        "summary": [
+            {"class": cls, "metric": metric, "unit": unit, "mean": mean, "std": 0.0, "low": mean, "high": mean, "n": 1}
+            for (cls, metric, unit), mean in values.items()
+        ],
+        "pooled": [{"class": cls, "metric": metric, "value": value} for (cls, metric), value in dict(pooled).items()],
+    }
+    result = {
+        "suite": suite, "method": method, "settings": changes, "all_settings": settings(method, **changes),
+        "fold": 1, "seed": 1, "readings": {"plain": reading},
+        "data": {"name": "D", "training_cases": 3, "evaluated_cases": 2, "source": {}},
+        "training": {"net": "unet", "size": 64, "iterations": 5, "select": "last"},
+    }  # fmt: skip
+    return Entrant(f"{method}-{changes}", " ".join([method, *(f"{k}={v}" for k, v in changes.items())]), (result,))
+
+
+def test_every_variant_of_the_papers_is_a_row_that_settings_make():
+    variants = {one.method for one in published() if ":" in one.method} - {"cvm:eta=0.6"}  # as it is by default
+    made = {
+        paper_row("attenscribble", settings("attenscribble", lambda_atn=0)),
+        *(
+            paper_row("pclmix", settings("pclmix", **changes))
+            for changes in (
+                {"lambda_ctr": 0, "lambda_con": 0}, {"lambda_con": 0}, {"lambda_ctr": 0, "lambda_mix": 0},
+                {"lambda_ctr": 0}, {"lambda_mix": 0}, {"supervise_t": False},
+            )
+        ),
+        *(paper_row("s2l_contrast", settings("s2l_contrast", scales=scales)) for scales in ("R1x1", "R4x4")),
+        paper_row("cvm", settings("cvm", eta=0)),
+    }  # fmt: skip
+    assert made == variants
+
+
+def test_settings_of_our_own_are_no_row_of_a_paper_but_when_a_term_begins_is_no_other_method():
+    assert paper_row("mumford_shah", settings("mumford_shah", lambda_ms=4e-6)) is None
+    assert paper_row("cvm", settings("cvm", background=True)) is None
+    assert paper_row("gated_crf", settings("gated_crf", start=0.0)) == "gated_crf"
+    assert paper_row("a method of old", {}) is None
+
+
+def test_default_settings_stand_for_a_method_whatever_their_results():
+    dice = {("all classes", "dsc", "1"): 0.5}
+    best = {("all classes", "dsc", "1"): 0.9}
+    of_source, ours = entrant("attenscribble", best, start=0.0), entrant("attenscribble", dice)
+    assert standing_for([of_source, ours]) == {"attenscribble": ours}
+    assert standing_for([of_source]) == {"attenscribble": of_source}
+
+
+def test_variants_stand_beside_their_own_figures():
+    mdice, iou = ("objects", "mdice_published", "1"), ("objects", "iou", "1")
+    entrants = [
+        entrant("s2l_contrast", {mdice: value, iou: 0.5}, scales=scales, refresh=2)
+        for scales, value in (("R4x4", 0.9), ("both", 0.8), ("R1x1", 0.7))
+    ]
+    found = beside(NUCLEI, entrants, "plain")
+    theirs = {(one.method, one.metric): one.value for one in published() if one.place == NUCLEI}
+    (table,) = (one for one in found.tables if one.what == "mdice_published")
+    cells = {title: line[0] for title, line in table.rows}
+    for title, row, ours in (
+        ("s2l_contrast scales=R1x1 refresh=2 (R1x1)", "s2l_contrast:R1x1", 0.7),
+        ("s2l_contrast scales=R4x4 refresh=2 (R4x4)", "s2l_contrast:R4x4", 0.9),
+        ("s2l_contrast scales=both refresh=2", "s2l_contrast", 0.8),
+    ):
+        value = theirs[row, "mdice_published"]
+        assert cells[title] == f"{value:.3f} · {ours:.3f} · {ours - value:+.3f}"
+    assert {one.what for one in found.tables} == {"mdice_published", "iou"}
+
+
+def test_distances_are_compared_in_the_papers_unit():
+    values = {("all classes", "dsc", "1"): 0.5, ("all classes", "hd95_pooled", "mm"): 10.0, ("RV", "dsc", "1"): 0.4}
+    found = beside("PCLMix, table 1, ACDC", [entrant("pce", values)], "plain")
+    dice, distance = found.tables
+    assert (dice.what, dice.classes) == ("dsc", ("RV", "all classes"))
+    assert (distance.what, distance.classes) == ("hd95_pooled, mm", ("all classes",))
+    (theirs,) = (
+        x.value for x in published()
+        if (x.place, x.method, x.cls, x.metric) == ("PCLMix, table 1, ACDC", "pce", "all classes", "hd95_pooled")
+    )  # fmt: skip
+    assert distance.rows == (("pce", (f"{theirs:.1f} · 10.0 · {10 - theirs:+.1f}",)),)
+
+
+def test_tissue_is_compared_by_what_is_pooled_over_a_fold():
+    one = entrant("pce", {("gland", "dsc", "1"): 0.2}, pooled={("gland", "pooled_dsc"): 0.663}, suite="glas-quick")
+    found = beside("CVM, table 1, Camelyon16", [one], "plain")
+    assert found.tables[0].rows == (("pce", ("0.563 · 0.663 · +0.100",)),)
+    rows = list(csv.DictReader(io.StringIO(long_table({"glas-quick": [one]}))))
+    assert [(row["metric"], row["published"]) for row in rows] == [("dsc", ""), ("pooled_dsc", "0.563")]
+    assert float(rows[1]["difference"]) == pytest.approx(0.1)
+
+
+def test_the_long_table_gives_ablations_their_own_figures():
+    dice = {("all classes", "dsc", "1"): 0.5}
+    entrants = [entrant("pclmix", dice), entrant("pclmix", dice, lambda_con=0)]
+    text = long_table({"pclmix-ablation": entrants})
+    rows = [row for row in csv.DictReader(io.StringIO(text)) if row["published"]]
+    figures = {
+        place: {
+            one.method: one.value
+            for one in published()
+            if one.place == place and one.cls == "all classes" and one.metric == "dsc"
+        }
+        for place in ("PCLMix, table 1, ACDC", "PCLMix, table 2, ACDC")
+    }
+    assert {(row["settings"], row["paper"], float(row["published"])) for row in rows} == {
+        ("{}", "PCLMix, table 1, ACDC", figures["PCLMix, table 1, ACDC"]["pclmix"]),
+        ('{"lambda_con": 0}', "PCLMix, table 2, ACDC", figures["PCLMix, table 2, ACDC"]["pclmix:#2 sup+ctr"]),
+    }
