@@ -10,7 +10,7 @@ from pointillist.benchmark.comparison import alike, differences, holm, ranks, re
 from pointillist.benchmark.figures import critical_difference
 from pointillist.benchmark.long_table import long_table
 from pointillist.benchmark.page import HEADS, benchmark_page, made_by, row_of
-from pointillist.benchmark.per_class import class_table
+from pointillist.benchmark.per_class import class_table, spread_tables
 from pointillist.benchmark.results import write_result
 from pointillist.cli.report import report
 from pointillist.errors import InputError
@@ -128,9 +128,13 @@ def test_classes_stand_beside_each_other_by_hand(tmp_path):
     found = class_table([pce], "plain")
     assert (found.classes, found.unit) == (CLASSES, "mm")
     assert found.rows == (("pce", ("0.800 / 2.0", "0.600 / 4.0", "0.500 / 5.0")),)
+    (spread,) = spread_tables([pce], "plain")
+    assert (spread.what, spread.classes) == ("Dice", (*CLASSES, "all classes"))
+    assert spread.rows[0][1][:2] == ("0.800 ± 0.100 [0.700, 0.900]", "0.600 ± 0.100 [0.500, 0.700]")
+    assert spread.rows[0][1][3].startswith("0.633 ± 0.083 ")  # of cases of .55 and .7167
     page = benchmark_page({"acdc-quick": [pce]})
-    assert "Class by class" in page
-    assert "0.800 / 2.0" in page
+    assert "Dice, class by class" in page
+    assert "0.800 ± 0.100 [0.700, 0.900]" in page
 
 
 def test_one_class_needs_no_table_of_classes(tmp_path):
@@ -152,6 +156,15 @@ def test_voxels_stand_in_where_nothing_is_known_in_millimetres(tmp_path):
     found = class_table(read_suites(tmp_path)["acdc-quick"], "plain")
     assert found.unit == "voxel"
     assert found.rows[0][1] == ("0.900 / 1.0", "0.500 / 5.0", "– / –")
+
+
+def test_methods_are_compared_with_whom_one_asks_for(folder):
+    suites = read_suites(folder)
+    for reference, shown in (("pce", "pce"), ("dmpls", "dmpls"), ("gated_crf start=0.0", "gated_crf start=0.0")):
+        assert f"DSC against {shown}, case by case" in benchmark_page(suites, reference=reference)
+    with pytest.raises(InputError, match="no method of these results is called so") as error:
+        benchmark_page(suites, reference="dmplss")
+    assert "did you mean 'dmpls'" in error.value.todo
 
 
 def test_the_page_shows_the_papers_figures_and_escapes(folder):

@@ -19,11 +19,13 @@ from tests.contract.halves import CLOCK, half_batch, seed_of
 OUT = Path(sys.argv[2])
 
 
-def check_equal(method):
-    for name, value in method.state_dict().items():
-        if value.is_floating_point():
-            both = gather(value.float().reshape(1, -1))
-            assert torch.equal(both[0], both[1]), name
+def check_equal(trainer: Trainer):
+    """Weights, queues, counters and the generation of targets are the same in both processes."""
+    held = {name: value.double().reshape(1, -1) for name, value in trainer.method.state_dict().items()}
+    held["generation of targets"] = torch.tensor([[float(trainer._targets.generation)]])
+    for name, value in held.items():
+        both = gather(value)
+        assert torch.equal(both[0], both[1]), name
 
 
 def save_gradient(plan: Plan, trainer: Trainer):
@@ -52,7 +54,7 @@ def main():
         runs.train(plan, OUT / "runs" / plan.method)
         runs._finish = finish
         assert world() == 2
-        check_equal(trainers[0].method)
+        check_equal(trainers[0])
         save_gradient(plan, trainers[0])
         if rank() == 0:
             (OUT / f"{plan.method}.done").touch()

@@ -60,14 +60,20 @@ class Entrant:
         found = [value for value in values if value is not None]
         return sum(found) / len(found) if found else None
 
-    def by_case(self, reading: str, column: str) -> dict[str, float]:
-        """Of each case the mean over its classes and over the seeds; cases without a value are left out."""
+    def by_case(self, reading: str, column: str, cls: str | None = None) -> dict[str, float]:
+        """Of each case the mean over its classes and over the seeds; cases without a value are left out.
+
+        Args:
+            reading: by name.
+            column: of the table of cases.
+            cls: the one class that is wanted; None for all of them.
+        """
         values: dict[str, list[float]] = defaultdict(list)
         for one in self.results:
             table = one["readings"][reading]["cases"]
             place = table["columns"].index(column)
             for row in table["rows"]:
-                if row[place] is not None:
+                if row[place] is not None and cls in (None, row[1]):
                     values[row[0]].append(row[place])
         return {case: sum(found) / len(found) for case, found in values.items()}
 
@@ -212,7 +218,13 @@ def _value(reading: Mapping[str, Any], cls: str, metric: str, unit: str) -> floa
 
 def paired_difference(label: str, apart: Floats) -> Difference:
     """The mean of paired differences ``(cases,)``, its bootstrap interval, and an uncorrected p."""
-    draws = np.random.default_rng(0).integers(len(apart), size=(_RESAMPLES, len(apart)))
-    low, high = np.percentile(apart[draws].mean(1), [2.5, 97.5])
+    low, high = interval(apart)
     p = wilcoxon(apart).pvalue if np.any(apart) else 1.0
-    return Difference(label, float(apart.mean()), float(low), float(high), float(p), len(apart))
+    return Difference(label, float(apart.mean()), low, high, float(p), len(apart))
+
+
+def interval(values: Floats) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean of ``(cases,)``, cases drawn again."""
+    draws = np.random.default_rng(0).integers(len(values), size=(_RESAMPLES, len(values)))
+    low, high = np.percentile(values[draws].mean(1), [2.5, 97.5])
+    return float(low), float(high)

@@ -12,10 +12,11 @@ from pointillist.benchmark.beside import beside
 from pointillist.benchmark.comparison import OVERALL, Entrant, differences, ranks
 from pointillist.benchmark.figures import cost_and_quality, critical_difference, learning
 from pointillist.benchmark.learning import AXES, learning_curves
-from pointillist.benchmark.per_class import class_table, number
+from pointillist.benchmark.per_class import number, spread_tables
 from pointillist.benchmark.selection import LAST, MARGIN, MARKS, TEST, by_rule, share_within
 from pointillist.benchmark.suite import load_suite, shipped
 from pointillist.benchmark.under_rule import MethodUnderRule
+from pointillist.errors import InputError, nearest
 from pointillist.evaluate.objects import OBJECTS
 from pointillist.evaluate.published import published_rule
 from pointillist.report.page import render
@@ -44,7 +45,8 @@ HEADS = {  # class, metric, unit, digits
 }
 """What a table shows of a suite, where its results have it."""
 _PAIRED = {"dsc": ("DSC", True), "hd95_pooled_bounded_mm": ("HD95 bounded, mm", False)}
-_REFERENCE = "pce"
+REFERENCE = "pce"
+"""That methods are compared with, unless told otherwise."""
 
 
 def benchmark_page(
@@ -54,6 +56,7 @@ def benchmark_page(
     cases: Mapping[str, Sequence[ComparedCase]] | None = None,
     rule: str | None = None,
     ruled: Mapping[str, Sequence[MethodUnderRule]] | None = None,
+    reference: str = REFERENCE,
 ) -> str:
     """The HTML page.
 
@@ -63,16 +66,31 @@ def benchmark_page(
         cases: pictures, by suite.
         rule: a public code's, by name.
         ruled: methods as it scores them, by suite.
+        reference: what the others are compared with, case by case: a method's name, or the title of one of its rows.
+
+    Raises:
+        InputError: if no suite has the reference.
     """
+    known = {name for entrants in suites.values() for one in entrants for name in (one.method, one.title)}
+    if reference not in known | {REFERENCE}:
+        raise InputError(
+            "no method of these results is called so",
+            where="--reference",
+            expected=", ".join(sorted(known)),
+            received=reference,
+            todo=nearest(reference, known),
+        )
     sections = [
-        _section(name, entrants, reading, (cases or {}).get(name, ()))
+        _section(name, entrants, reading, (cases or {}).get(name, ()), reference)
         | {"ruled": _ruled(rule, (ruled or {}).get(name, ()))}
         for name, entrants in suites.items()
     ]
     return render("benchmark.html", title="Benchmark", suites=sections, meanings=READINGS)
 
 
-def _section(name: str, entrants: Sequence[Entrant], reading: str, cases: Sequence[ComparedCase]) -> dict[str, Any]:
+def _section(
+    name: str, entrants: Sequence[Entrant], reading: str, cases: Sequence[ComparedCase], reference: str
+) -> dict[str, Any]:
     heads = {
         head: wanted
         for head, wanted in HEADS.items()
@@ -89,11 +107,11 @@ def _section(name: str, entrants: Sequence[Entrant], reading: str, cases: Sequen
         "readings": ordered[0].readings,
         "reading": reading,
         "rows": [row_of(one, heads, entrants) for one in ordered],
-        "by_class": class_table(ordered, reading),
+        "by_class": spread_tables(ordered, reading),
         "papers": [paper for place in tables if (paper := beside(place, ordered, reading))],
         "selection": _selection(ordered),
         "learning": _learning(ordered, reading),
-        "pairs": _pairs(ordered, reading),
+        "pairs": _pairs(ordered, reading, reference),
         "drawings": _drawings(ordered, reading, main),
         "cases": cases,
     }
@@ -206,8 +224,10 @@ def _learning(entrants: Sequence[Entrant], reading: str) -> list[dict[str, Any]]
     ]
 
 
-def _pairs(entrants: Sequence[Entrant], reading: str) -> list[dict[str, Any]]:
-    reference = next((one for one in entrants if one.label == _REFERENCE), entrants[-1])
+def _pairs(entrants: Sequence[Entrant], reading: str, wanted: str) -> list[dict[str, Any]]:
+    """Every method against the reference; a suite without it compares with its worst."""
+    titled = next((one for one in entrants if one.title == wanted), None)
+    reference = titled or next((one for one in entrants if one.method == wanted), entrants[-1])
     columns = entrants[0].results[0]["readings"][reading]["cases"]["columns"]
     titles = {one.label: one.title for one in entrants}
     tables = []

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pointillist.benchmark.comparison import Entrant
+import numpy as np
+
+from pointillist.benchmark.comparison import Entrant, interval
 from pointillist.evaluate.summary import ALL_CLASSES
 
 _DISTANCE = "hd95_pooled"
+_SPREAD = (("Dice", "dsc", 3), ("HD95, mm", "hd95_pooled_mm", 1), ("HD95, voxels", "hd95_pooled_voxel", 1))
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,49 @@ def class_table(entrants: Sequence[Entrant], reading: str) -> ClassTable | None:
         return f"{number(dice, 3)} / {number(distance, 1)}"
 
     return ClassTable(classes, unit, tuple((one.title, tuple(cell(one, cls) for cls in classes)) for one in entrants))
+
+
+@dataclass(frozen=True)
+class SpreadTable:
+    """One metric of every method and class, with its spread over the cases.
+
+    Attributes:
+        what: the metric, with its unit.
+        classes: of the foreground, and all of them where there are several.
+        rows: title of a method, and a cell a class: ``0.812 ± 0.071 [0.790, 0.833]``.
+    """
+
+    what: str
+    classes: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def spread_tables(entrants: Sequence[Entrant], reading: str) -> list[SpreadTable]:
+    """Mean ± standard deviation over cases, each case the mean of its seeds, and the mean's 95 % bootstrap interval.
+
+    Args:
+        entrants: the methods of a suite, in the order of the rows.
+        reading: which of each run's readings.
+    """
+    columns = entrants[0].results[0]["readings"][reading]["cases"]["columns"]
+    classes = classes_of(entrants[0], reading)
+    shown = (*classes, *[ALL_CLASSES] * (len(classes) > 1))
+
+    def cell(one: Entrant, column: str, cls: str, digits: int) -> str:
+        by_case = one.by_case(reading, column, None if cls == ALL_CLASSES else cls)
+        values = np.array(list(by_case.values()))
+        if not len(values):
+            return "–"
+        mean, *bounds = (f"{value:.{digits}f}" for value in (values.mean(), *interval(values)))
+        return f"{mean} ± {values.std():.{digits}f} [{', '.join(bounds)}]"
+
+    return [
+        SpreadTable(
+            what, shown, tuple((one.title, tuple(cell(one, column, cls, digits) for cls in shown)) for one in entrants)
+        )
+        for what, column, digits in _SPREAD
+        if column in columns
+    ]
 
 
 def classes_of(one: Entrant, reading: str) -> tuple[str, ...]:

@@ -26,6 +26,9 @@ def report(
         str | None,
         typer.Option(help="Of a benchmark: also score it as this public code does, e.g. pclmix.", show_default=False),
     ] = None,
+    reference: Annotated[
+        str, typer.Option(help="Of a benchmark: the method, or the row's title, that others are compared with.")
+    ] = "pce",
 ) -> None:
     """Write one HTML file: curves, tables, best, median and worst case, settings, hashes, hardware.
 
@@ -35,7 +38,7 @@ def report(
     differs from whom, cost against quality, pictures; and a CSV file of the same name with every number.
     """
     if not (run / "run.json").is_file() and run.is_dir() and any(run.rglob("*-seed*.json")):
-        _benchmark(run, out or run / "report.html", reading, published_rules)
+        _benchmark(run, out or run / "report.html", reading, published_rules, reference)
         return
     from dataclasses import replace
 
@@ -66,7 +69,7 @@ def report(
     typer.echo(f"Report: {page}")
 
 
-def _benchmark(folder: Path, page: Path, reading: str, rule: str | None) -> None:
+def _benchmark(folder: Path, page: Path, reading: str, rule: str | None, reference: str) -> None:
     from pointillist.benchmark.comparison import read_suites
     from pointillist.benchmark.long_table import long_table
     from pointillist.benchmark.page import benchmark_page
@@ -79,7 +82,8 @@ def _benchmark(folder: Path, page: Path, reading: str, rule: str | None) -> None
     ruled = (
         {} if rule is None else {name: methods_under_rule(folder, name, those, rule) for name, those in suites.items()}
     )
-    atomic_write_bytes(page, benchmark_page(suites, reading=reading, cases=cases, rule=rule, ruled=ruled).encode())
+    text = benchmark_page(suites, reading=reading, cases=cases, rule=rule, ruled=ruled, reference=reference)
+    atomic_write_bytes(page, text.encode())
     atomic_write_bytes(page.with_suffix(".csv"), long_table(suites).encode())
     typer.echo(f"Report: {page}, {page.with_suffix('.csv').name}")
     if rule is not None and not any(ruled.values()):

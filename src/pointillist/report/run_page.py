@@ -20,6 +20,7 @@ from pointillist.report.figures import loss_curves
 from pointillist.report.page import render
 from pointillist.report.picture import busiest_slice, marked_picture, outlines
 from pointillist.runtime.events import read_events
+from pointillist.types import LabelMap
 
 SHOWN = {
     "dsc": "Dice coefficient",
@@ -60,7 +61,7 @@ class ComparedCase:
 
     Attributes:
         title: which case, and why it is shown.
-        pictures: caption and JPEG: the truth, then each run's prediction.
+        pictures: caption and JPEG: image, marks, truth, then each run's prediction.
     """
 
     title: str
@@ -104,19 +105,23 @@ def chosen_cases(reference: RunResult) -> list[tuple[str, str]]:
 
 
 def compare(case_id: str, why: str, dataset: Dataset, runs: Sequence[RunResult]) -> ComparedCase:
-    """Pictures of one held-out case: the truth and every run's prediction on the same slice."""
+    """Pictures of one held-out case on one slice: image, marks where it has some, truth, every run's prediction."""
     case = dataset.case(case_id)
     image, truth = dataset.image(case), dataset.dense_labels(case).array
     border = outlines(truth, image)
     number = busiest_slice(border, image) if truth.ndim == 3 else None
-    compared = ComparedCase(f"{case_id}: {why}")
-    compared.pictures.append(("truth", marked_picture(image, border, dataset.spec, slice_number=number)[0]))
+    shown: dict[str, LabelMap | None] = {"image": None}
+    if dataset.sparse and case.sparse is not None and case.sparse.exists():
+        shown["marks"] = dataset.sparse_labels(case).array
+    shown["truth"] = border
     for run in runs:
         if run.predictions is not None:
-            labels = read_label(next(run.predictions.glob(f"{case_id}.*"))).array
-            drawn = marked_picture(image, outlines(labels, image), dataset.spec, slice_number=number)[0]
-            compared.pictures.append((run.name, drawn))
-    return compared
+            shown[run.name] = outlines(read_label(next(run.predictions.glob(f"{case_id}.*"))).array, image)
+    pictures = [
+        (caption, marked_picture(image, labels, dataset.spec, slice_number=number)[0])
+        for caption, labels in shown.items()
+    ]
+    return ComparedCase(f"{case_id}: {why}", pictures)
 
 
 def read_run(run: Path) -> RunResult:
