@@ -129,12 +129,13 @@ def test_classes_stand_beside_each_other_by_hand(tmp_path):
     assert (found.classes, found.unit) == (CLASSES, "mm")
     assert found.rows == (("pce", ("0.800 / 2.0", "0.600 / 4.0", "0.500 / 5.0")),)
     (spread,) = spread_tables([pce], "plain")
+    cells = [cell.replace("\N{NO-BREAK SPACE}", " ") for cell in spread.rows[0][1]]
     assert (spread.what, spread.classes) == ("Dice", (*CLASSES, "all classes"))
-    assert spread.rows[0][1][:2] == ("0.800 ± 0.100 [0.700, 0.900]", "0.600 ± 0.100 [0.500, 0.700]")
-    assert spread.rows[0][1][3].startswith("0.633 ± 0.083 ")  # of cases of .55 and .7167
+    assert cells[:2] == ["0.800 ± 0.100 [0.700, 0.900]", "0.600 ± 0.100 [0.500, 0.700]"]
+    assert cells[3].startswith("0.633 ± 0.083 ")  # of cases of .55 and .7167
     page = benchmark_page({"acdc-quick": [pce]})
     assert "Dice, class by class" in page
-    assert "0.800 ± 0.100 [0.700, 0.900]" in page
+    assert spread.rows[0][1][0] in page
 
 
 def test_one_class_needs_no_table_of_classes(tmp_path):

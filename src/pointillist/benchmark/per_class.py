@@ -81,7 +81,8 @@ def spread_tables(entrants: Sequence[Entrant], reading: str) -> list[SpreadTable
         if not len(values):
             return "–"
         mean, *bounds = (f"{value:.{digits}f}" for value in (values.mean(), *interval(values)))
-        return f"{mean} ± {values.std():.{digits}f} [{', '.join(bounds)}]"
+        spread = f"{mean} ± {values.std():.{digits}f}", f"[{', '.join(bounds)}]"
+        return " ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in spread)  # a narrow page breaks between
 
     return [
         SpreadTable(
