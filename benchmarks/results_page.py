@@ -157,8 +157,8 @@ def protocol() -> list[str]:
         "## How much of a figure is protocol",
         "",
         f"{found['what']}: the predictions that published methods really made (origin `published`), and plain "
-        "predictions of our runs, under our rule and under each public code's. DSC / HD95, in brackets how many pairs "
-        "of case and class have no distance; `empty`: pairs in which a mask is empty, of "
+        "predictions of our runs with seed 1, under our rule and under each public code's. DSC / HD95, in brackets how "
+        "many pairs of case and class have no distance; `empty`: pairs in which a mask is empty, of "
         f"{rows[0]['rules'][names[0]]['pairs']}. PSCV cuts its border on Synapse alone; here it shows what such a rule "
         f"can do. Which weights a code tests is another matter: it needs kept models. Commit {found['commit'][:8]}.",
         "",

@@ -43,16 +43,17 @@ def critical_difference(places: Ranks, titles: Mapping[str, str]) -> str:
     return svg_of(figure)
 
 
-def cost_and_quality(points: Mapping[str, tuple[float, float]], quality: str) -> str:
+def cost_and_quality(points: Mapping[str, tuple[float, float]], cost: str, quality: str) -> str:
     """Methods by what a run takes and how good it is.
 
     Args:
-        points: minutes and quality of each method, by its title.
+        points: cost and quality of each method, by its title.
+        cost: what the first number is; its axis is logarithmic.
         quality: what the second number is.
     """
     figure = Figure(figsize=(7, max(3.4, 0.9 + _ROW * len(points))), layout="constrained")
     axes = figure.subplots()
-    axes.set(xlabel="minutes of training", ylabel=quality, xscale="log")
+    axes.set(xlabel=cost, ylabel=quality, xscale="log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.minorticks_off()

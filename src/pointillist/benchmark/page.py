@@ -156,8 +156,13 @@ def row_of(one: Entrant, heads: Mapping[str, tuple[str, str, str, int]], entrant
         "seeds": seeds + of_folds * several,
         "cells": cells,
         "minutes": f"{median(cost['train_minutes'] for cost in costs):.0f}{''.join(f' {mark}' for mark in marks)}",
-        "memory": max(max(cost["peak_memory_mb"].values()) for cost in costs),
+        "memory": _memory(one),
     }
+
+
+def _memory(one: Entrant) -> int:
+    peak: int = max(max(result["cost"]["peak_memory_mb"].values()) for result in one.results)
+    return peak
 
 
 def _machines(entrants: Sequence[Entrant]) -> dict[str, str]:
@@ -258,6 +263,11 @@ def _drawings(entrants: Sequence[Entrant], reading: str, main: tuple[str, str, s
             drawn.append((f"Mean places by {what}", Markup(critical_difference(places, titles))))  # noqa: S704 - drawn
     quality = {one.title: one.mean(reading, *main[:3]) for one in entrants}
     minutes = {one.title: median(x["cost"]["train_minutes"] for x in one.results) for one in entrants}
-    points = {title: (minutes[title], value) for title, value in quality.items() if value is not None}
-    drawn.append(("Cost and quality", Markup(cost_and_quality(points, "Dice"))))  # noqa: S704 - drawn by matplotlib
+    memory = {one.title: _memory(one) for one in entrants}
+    for caption, cost, words in (
+        ("Time and quality", minutes, "minutes of training"),
+        ("Memory and quality", memory, "peak memory, MB"),
+    ):
+        points = {title: (cost[title], value) for title, value in quality.items() if value is not None}
+        drawn.append((caption, Markup(cost_and_quality(points, words, "Dice"))))  # noqa: S704 - drawn by matplotlib
     return drawn
