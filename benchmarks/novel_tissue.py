@@ -27,6 +27,7 @@ from PIL import Image as Pillow
 from scipy.ndimage import gaussian_filter, label
 
 from _forms import write
+from pointillist.benchmark.advice import titled
 from pointillist.benchmark.comparison import paired_difference
 from pointillist.data.dataset import Dataset
 from pointillist.data.image import Image
@@ -134,12 +135,14 @@ def _framed(picture: AnyArray) -> AnyArray:
 def by_method(
     options: argparse.Namespace, textures: list[AnyArray]
 ) -> tuple[dict[str, dict], dict[str, list[AnyArray]]]:
-    """Of each method its cases, means over seeds; and pictures of the last blobs."""
+    """Of each method with its settings its cases, means over seeds; and pictures of the last blobs."""
     found, shown = {}, {}
-    for method in options.methods.split(","):
-        runs = sorted((options.runs / method).glob("*-seed*/model.json"))
+    for folder in options.methods.split(","):
+        runs = sorted((options.runs / folder).glob("*-seed*/model.json"))
         if not runs:
-            raise SystemExit(f"{options.runs / method} holds no finished run")
+            raise SystemExit(f"{options.runs / folder} holds no finished run")
+        plan = read_plan(runs[0].parent)
+        method = titled(plan.method, plan.settings)
         pictures: list[AnyArray] = []
         values: dict[str, list[dict]] = defaultdict(list)
         for run in runs:
