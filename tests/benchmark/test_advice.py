@@ -165,6 +165,18 @@ def test_auto_says_what_it_is_based_on(phantoms):
     assert choose(Dataset.open(phantoms), 1500, OPTIONS, rows=()).method == "pce"
 
 
+def test_weights_of_sums_over_pixels_follow_the_image_size(phantoms):
+    points = {"marks": {"generator": "random_point"}}
+    ours = entrant("a-quick", "mumford_shah", 0.7, lambda_ms=4e-6, **points)
+    rows = table(a_quick=[entrant("a-quick", "pce", 0.5, **points), ours])
+    dataset = Dataset.open(phantoms)
+    assert choose(dataset, 1500, OPTIONS, rows=rows).settings == {"lambda_ms": 4e-6}
+    larger = choose(dataset, 1500, OPTIONS | {"size": 256}, rows=rows)
+    assert larger.settings == {"lambda_ms": pytest.approx(1e-6)}
+    assert larger.reason.startswith("mumford_shah lambda_ms=1e-06, for points")
+    assert larger.reason.endswith("; these runs had --size 128 lambda_ms=4e-06")
+
+
 @pytest.mark.slow
 def test_a_run_of_auto_is_resolved_once(phantoms, tmp_path, capsys):
     def train(*options, code=0):

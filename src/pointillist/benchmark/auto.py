@@ -20,7 +20,7 @@ from pointillist.benchmark.advice import (
 )
 from pointillist.data.dataset import Dataset
 from pointillist.data.kind import DatasetKind, kind_of
-from pointillist.methods import Recipe
+from pointillist.methods import Recipe, method_named
 
 AUTO = "auto"
 """In place of a method's name."""
@@ -33,7 +33,7 @@ class Choice:
 
     Attributes:
         method: its name.
-        settings: where they differ from its defaults.
+        settings: where they differ from its defaults; those that weigh sums over pixels at the run's image size.
         recipe: of its optimisation, as in the evidence.
         net: name of the network in the evidence.
         reason: one line for the user, and for ``run.json``.
@@ -74,15 +74,30 @@ def choose(
             "pce", {}, Recipe(), "unet", "pce: the table of advice is empty, and every method builds on this one"
         )
     base = row.nearest(kind.slices)
-    return Choice(
-        row.method, base.settings, Recipe(**row.recipe), row.net, _reason(row, base, kind, iterations, options)
-    )
+    settings = _at_size(row.method, base, options["size"])
+    reason = _reason(row, base, settings, kind, iterations, options)
+    return Choice(row.method, settings, Recipe(**row.recipe), row.net, reason)
 
 
-def _reason(row: Advice, base: Evidence, kind: DatasetKind, iterations: int, options: Mapping[str, Any]) -> str:
+def _at_size(method: str, base: Evidence, size: int) -> dict[str, Any]:
+    """The evidence's settings, as strong a pixel as there."""
+    summed = method_named(method).weigh_sums
+    factor = (base.options["size"] / size) ** 2
+    return {name: value * factor if name in summed else value for name, value in base.settings.items()}
+
+
+def _reason(
+    row: Advice,
+    base: Evidence,
+    settings: Mapping[str, Any],
+    kind: DatasetKind,
+    iterations: int,
+    options: Mapping[str, Any],
+) -> str:
     found = f"{MARKS[kind.marks]} on {IMAGES[kind.images]}, {BUDGETS[budget_of(iterations)]}"
     place = f"{MARKS[row.marks]} on {IMAGES[row.images]}, {BUDGETS[row.budget]}"
     why = found if place == found else f"{found}: no results, so what was best for {place}"
     others = [f"--{name} {value}" for name, value in base.options.items() if options[name] != value]
+    others += [f"{name}={value}" for name, value in base.settings.items() if settings[name] != value]
     apart = f"; these runs had {' '.join(others)}" if others else ""
-    return f"{titled(row.method, base.settings)}, for {why}; {'; '.join(map(cited, row.evidence))}{apart}"
+    return f"{titled(row.method, settings)}, for {why}; {'; '.join(map(cited, row.evidence))}{apart}"

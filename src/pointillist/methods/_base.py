@@ -153,6 +153,7 @@ class Method(nn.Module, ABC):
         paper: its source.
         recipe: the default optimisation.
         needs: what it asks of the trainer.
+        weigh_sums: settings that weigh a sum over an image's pixels: twice the side, four times the term.
         net: the network that is trained.
         spec: the task.
     """
@@ -161,6 +162,7 @@ class Method(nn.Module, ABC):
     paper: ClassVar[str]
     recipe: ClassVar[Recipe] = Recipe()
     needs: Needs = Needs()
+    weigh_sums: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, net: SegmentationNet, spec: TaskSpec) -> None:
         super().__init__()

@@ -57,6 +57,7 @@ class MumfordShah(SingleNet):
 
     name = "mumford_shah"
     paper = "Kim & Ye, IEEE TIP 2019"
+    weigh_sums = ("lambda_ms",)
 
     def __init__(
         self,
