@@ -107,9 +107,11 @@ def test_what_is_not_covered_falls_back_step_by_step():
     assert (advised(rows, "points", "nuclei", 1500).marks, advised((), "points", "nuclei", 1)) == ("any", None)
 
 
-def test_sweeps_and_suites_without_pce_are_no_tracks():
-    entries = scribbles(("pce", 0.5, {}), ("dmpls", 0.8, {}))
-    assert tracks_of({"a-sweep": entries, "b-quick": entries[1:]}) == []
+def test_sweeps_and_suites_without_pce_or_with_it_alone_are_no_tracks():
+    entries = scribbles(("pce", 0.5, {}), ("dmpls", 0.8, {}), ("full", 0.9, {}))
+    begun = {"b-quick": entries[1:], "c-quick": entries[:1], "d-quick": entries[::2]}  # the bound is nobody's rival
+    assert tracks_of({"a-sweep": entries} | begun) == []
+    assert [track.suite for track in tracks_of({"e-quick": entries})] == ["e-quick"]
 
 
 def test_regret_by_hand():
