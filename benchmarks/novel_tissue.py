@@ -143,6 +143,8 @@ def by_method(
             raise SystemExit(f"{options.runs / folder} holds no finished run")
         plan = read_plan(runs[0].parent)
         method = titled(plan.method, plan.settings)
+        if method in found:
+            raise SystemExit(f"{options.runs / folder}: {method} is there twice; compare one of them at a time")
         pictures: list[AnyArray] = []
         values: dict[str, list[dict]] = defaultdict(list)
         for run in runs:

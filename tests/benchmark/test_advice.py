@@ -177,6 +177,11 @@ def test_weights_of_sums_over_pixels_follow_the_image_size(phantoms):
     assert larger.settings == {"lambda_ms": pytest.approx(1e-6)}
     assert larger.reason.startswith("mumford_shah lambda_ms=1e-06, for points")
     assert larger.reason.endswith("; these runs had --size 128 lambda_ms=4e-06")
+    assert choose(dataset, 1500, OPTIONS | {"size": 96}, rows=rows).settings == {"lambda_ms": 7.11e-6}
+    default = entrant("a-quick", "mumford_shah", 0.7, **points)
+    rows = table(a_quick=[entrant("a-quick", "pce", 0.5, **points), default])
+    assert choose(dataset, 1500, OPTIONS, rows=rows).settings == {}
+    assert choose(dataset, 1500, OPTIONS | {"size": 256}, rows=rows).settings == {"lambda_ms": 2.5e-7}
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ def settings(method, **changes):
     return {name: one.default for name, one in settings_of(methods()[method]).items()} | changes
 
 
-def entrant(method, values, *, pooled=(), suite="acdc-quick", **changes):
+def entrant(method, values, *, pooled=(), suite="acdc-quick", fold=1, label=None, **changes):
     """A method with one run; ``values``: mean by class, metric and unit; ``pooled``: value by class and metric."""
     reading = {
         "summary": [
@@ -31,11 +31,13 @@ def entrant(method, values, *, pooled=(), suite="acdc-quick", **changes):
     }
     result = {
         "suite": suite, "method": method, "settings": changes, "all_settings": settings(method, **changes),
-        "fold": 1, "seed": 1, "readings": {"plain": reading},
+        "fold": fold, "seed": 1, "readings": {"plain": reading},
         "data": {"name": "D", "training_cases": 3, "evaluated_cases": 2, "source": {}},
         "training": {"net": "unet", "size": 64, "iterations": 5, "select": "last"},
     }  # fmt: skip
-    return Entrant(f"{method}-{changes}", " ".join([method, *(f"{k}={v}" for k, v in changes.items())]), (result,))
+    return Entrant(
+        label or f"{method}{changes or ''}", " ".join([method, *(f"{k}={v}" for k, v in changes.items())]), (result,)
+    )
 
 
 def test_every_variant_of_the_papers_is_a_row_that_settings_make():
@@ -68,6 +70,22 @@ def test_default_settings_stand_for_a_method_whatever_their_results():
     of_source, ours = entrant("attenscribble", best, start=0.0), entrant("attenscribble", dice)
     assert standing_for([of_source, ours]) == {"attenscribble": ours}
     assert standing_for([of_source]) == {"attenscribble": of_source}
+
+
+def test_of_rows_that_differ_in_more_than_settings_the_plain_one_stands():
+    best = entrant("pclmix", {("all classes", "dsc", "1"): 0.9}, label="pclmix-12345678")  # another network
+    plain = entrant("pclmix", {("all classes", "dsc", "1"): 0.5})
+    assert standing_for([best, plain]) == standing_for([plain, best]) == {"pclmix": plain}
+
+
+def test_methods_on_unlike_folds_name_them_and_make_no_order():
+    place, names = "PCLMix, table 1, ACDC", ("pce", "dmpls", "trimix", "full")
+    of_folds = [entrant(name, {("all classes", "dsc", "1"): 0.1 * n}, fold=n) for n, name in enumerate(names, 1)]
+    (unlike,) = beside(place, of_folds, "plain").tables
+    assert unlike.rho is None
+    assert {title for title, _ in unlike.rows} == {f"{name}, folds {n}" for n, name in enumerate(names, 1)}
+    same = [entrant(name, {("all classes", "dsc", "1"): 0.1 * n}) for n, name in enumerate(names, 1)]
+    assert beside(place, same, "plain").tables[0].rho is not None
 
 
 def test_variants_stand_beside_their_own_figures():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
-from pointillist.benchmark.comparison import alike, differences, holm, ranks, read_suites
+from pointillist.benchmark.comparison import alike, differences, holm, interval, ranks, read_suites
 from pointillist.benchmark.figures import critical_difference
 from pointillist.benchmark.long_table import long_table
 from pointillist.benchmark.page import HEADS, benchmark_page, made_by, row_of
@@ -131,11 +131,26 @@ def test_classes_stand_beside_each_other_by_hand(tmp_path):
     (spread,) = spread_tables([pce], "plain")
     cells = [cell.replace("\N{NO-BREAK SPACE}", " ") for cell in spread.rows[0][1]]
     assert (spread.what, spread.classes) == ("Dice", (*CLASSES, "all classes"))
-    assert cells[:2] == ["0.800 ± 0.100 [0.700, 0.900]", "0.600 ± 0.100 [0.500, 0.700]"]
-    assert cells[3].startswith("0.633 ± 0.083 ")  # of cases of .55 and .7167
+    assert cells == ["0.800 ± 0.100", "0.600 ± 0.100", "0.500 ± 0.250", "0.633 ± 0.083"]  # of cases of .55 and .7167
     page = benchmark_page({"acdc-quick": [pce]})
     assert "Dice, class by class" in page
     assert spread.rows[0][1][0] in page
+
+
+def test_intervals_take_five_cases_and_undefined_ones_are_counted(tmp_path):
+    one = result("pce", 1, [[0.1 * i, 0.5, 0.5] for i in range(6)])
+    summary, rows = one["readings"]["plain"]["summary"], one["readings"]["plain"]["cases"]["rows"]
+    for line in summary:
+        line["undefined"] = 2 * (line["class"] == "LV")
+    rows[2][2] = None  # the left ventricle's Dice of the first case
+    write_result(tmp_path / "acdc-quick" / "pce-fold1-seed1.json", one)
+    (pce,) = read_suites(tmp_path)["acdc-quick"]
+    (spread,) = spread_tables([pce], "plain")
+    cells = [cell.replace("\N{NO-BREAK SPACE}", " ") for cell in spread.rows[0][1]]
+    low, high = interval(np.arange(6) / 10)
+    assert cells[0] == f"0.250 ± 0.171 [{low:.3f}, {high:.3f}]"
+    assert cells[2] == "0.500 ± 0.000 [0.500, 0.500] (5 cases)"
+    assert class_table([pce], "plain").rows[0][1][1:] == ("0.500 / 5.0", "0.500 / 5.0 (2 undefined)")
 
 
 def test_one_class_needs_no_table_of_classes(tmp_path):
@@ -163,6 +178,8 @@ def test_methods_are_compared_with_whom_one_asks_for(folder):
     suites = read_suites(folder)
     for reference, shown in (("pce", "pce"), ("dmpls", "dmpls"), ("gated_crf start=0.0", "gated_crf start=0.0")):
         assert f"DSC against {shown}, case by case" in benchmark_page(suites, reference=reference)
+    other = {"other-suite": [one for one in suites["acdc-quick"] if one.method in ("pce", "full")]}
+    assert "DSC against pce, case by case" in benchmark_page(suites | other, reference="dmpls")  # which it lacks
     with pytest.raises(InputError, match="no method of these results is called so") as error:
         benchmark_page(suites, reference="dmplss")
     assert "did you mean 'dmpls'" in error.value.todo

@@ -113,6 +113,22 @@ class TestRecord:
         assert {**first, "suite": "other", "protocol": "Asked again."} == second
         assert read_result(tmp_path / "kept" / "other" / again.kept_as) == second
 
+    def test_what_lies_in_out_goes_to_the_record_under_the_words_of_now(self, tmp_path):
+        (job,) = small_jobs(tmp_path, iterations=1)
+        run_jobs([job], None, MACHINE)
+        later = replace(job, suite=job.suite.model_copy(update={"protocol": "Said better."}))
+        assert run_jobs([later], None, MACHINE, record=tmp_path / "kept").kept == (later,)
+        assert read_result(tmp_path / "kept" / "small" / job.kept_as)["protocol"] == "Said better."
+
+    def test_a_damaged_file_stops_its_own_suite_alone(self, tmp_path):
+        (job,) = small_jobs(tmp_path, iterations=1)
+        (tmp_path / "kept" / "other").mkdir(parents=True)
+        (tmp_path / "kept" / "other" / job.kept_as).write_text("no results")
+        assert job.recorded(tmp_path / "kept") == []
+        (tmp_path / "kept" / "other").rename(tmp_path / "kept" / "small")
+        with pytest.raises(DamagedFileError):
+            job.recorded(tmp_path / "kept")
+
     def test_results_of_other_data_are_not(self, tmp_path):
         (job,) = small_jobs(tmp_path, iterations=1)
         run_jobs([job], None, MACHINE, record=tmp_path / "kept")

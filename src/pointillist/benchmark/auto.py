@@ -21,6 +21,7 @@ from pointillist.benchmark.advice import (
 from pointillist.data.dataset import Dataset
 from pointillist.data.kind import DatasetKind, kind_of
 from pointillist.methods import Recipe, method_named
+from pointillist.methods._settings import settings_of
 
 AUTO = "auto"
 """In place of a method's name."""
@@ -81,9 +82,12 @@ def choose(
 
 def _at_size(method: str, base: Evidence, size: int) -> dict[str, Any]:
     """The evidence's settings, as strong a pixel as there."""
-    summed = method_named(method).weigh_sums
+    kind = method_named(method)
+    if base.options["size"] == size:
+        return dict(base.settings)
     factor = (base.options["size"] / size) ** 2
-    return {name: value * factor if name in summed else value for name, value in base.settings.items()}
+    known = {name: one.default for name, one in settings_of(kind).items()} | base.settings
+    return base.settings | {name: float(f"{known[name] * factor:.3g}") for name in kind.weigh_sums}
 
 
 def _reason(

@@ -31,7 +31,7 @@ class PaperTable:
         what: the metric, with its unit unless that is 1.
         classes: of the columns, by the paper's order.
         rows: title of our method and a cell a class, ``published · obtained · difference``; best published first.
-        rho: Spearman's ρ of both orders; None for fewer than four methods.
+        rho: Spearman's ρ of both orders; None for fewer than four methods, or where they were run on unlike folds.
     """
 
     what: str
@@ -111,17 +111,23 @@ def _table(figures: Sequence[Figure], mine: Mapping[str, Entrant], reading: str)
         return f"{number(theirs, digits)} · {number(ours, digits)} · {ours - theirs:+.{digits}f}"
 
     orders = zip(*(pairs[row, overall] for row in rows), strict=True)
+    alike = len({_folds(mine[row]) for row in rows}) == 1
     return PaperTable(
         metric + f", {unit}" * (unit != "1"),
         classes,
-        tuple((_titled(row, mine[row]), tuple(cell(row, cls) for cls in classes)) for row in rows),
-        float(spearmanr(*orders).statistic) if len(rows) >= _LEAST else None,
+        tuple((_titled(row, mine[row], alike=alike), tuple(cell(row, cls) for cls in classes)) for row in rows),
+        float(spearmanr(*orders).statistic) if alike and len(rows) >= _LEAST else None,
     )
 
 
-def _titled(row: str, one: Entrant) -> str:
-    """Our title, and the row's name where that says more."""
-    return f"{one.title} ({row.partition(':')[2]})" if ":" in row else one.title
+def _titled(row: str, one: Entrant, *, alike: bool) -> str:
+    """Our title, the row's name where that says more, and the folds where methods were run on unlike ones."""
+    variant = f" ({row.partition(':')[2]})" if ":" in row else ""
+    return one.title + variant + ("" if alike else f", folds {_folds(one)}")
+
+
+def _folds(one: Entrant) -> str:
+    return ", ".join(sorted({str(result["fold"]) for result in one.results}))
 
 
 @cache
@@ -134,9 +140,10 @@ def _protocols() -> dict[str, dict[str, str]]:
 def _our_protocol(result: Mapping[str, Any]) -> dict[str, str]:
     """What stands beside a paper's protocol, from the results file."""
     data, training = result["data"], result["training"]
+    fold = f" (fold {result['fold']})" if result["fold"] is not None else ""
     marks = data["source"].get("marks")
     return {
-        "data": f"{data['name']}, {data['training_cases']} cases trained on, {data['evaluated_cases']} tested",
+        "data": f"{data['name']}, {data['training_cases']} cases trained on, {data['evaluated_cases']} tested{fold}",
         "marks": f"generator {marks['generator']}, seed {marks['seed']}" if marks else "as they come with the data",
         "network": training["net"],
         "image": f"{training['size']}²",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from pointillist.benchmark.claims import is_claimed
 from pointillist.benchmark.results import read_result
 from pointillist.benchmark.sources import AnySource
 from pointillist.benchmark.suite import Entry, Suite
-from pointillist.errors import InputError, nearest
+from pointillist.errors import DamagedFileError, InputError, nearest
 from pointillist.methods import Recipe, method_named
 from pointillist.runtime.events import read_events
 from pointillist.train.plan import Plan
@@ -98,13 +99,22 @@ class Job:
         Suites ask some runs of each other again: an ablation has its method as it is, a curve its last point.
 
         Raises:
-            DamagedFileError: if a file there is none.
+            DamagedFileError: if its own suite's file is none.
         """
         if record is None:
             return []
-        found = sorted(record.glob(f"*/{self.entry.name}*-{self.place}.json"))
-        found.sort(key=lambda path: path.parent.name != self.suite.name)
-        return [path for path in found if read_result(path)["fingerprint"] == self.fingerprint]
+        own = record / self.suite.name / self.kept_as
+        labels = (self.entry.name, f"{self.entry.name}-{'[0-9a-f]' * 8}")
+        others = {path for label in labels for path in record.glob(f"*/{label}-{self.place}.json")} - {own}
+        found = [own] * (own.exists() and self._made(own))
+        for path in sorted(others):
+            with suppress(DamagedFileError):  # of another suite, whose own runs will name it
+                found += [path] * self._made(path)
+        return found
+
+    def _made(self, path: Path) -> bool:
+        fingerprint: str = read_result(path)["fingerprint"]
+        return fingerprint == self.fingerprint
 
     @property
     def failure(self) -> Path:

@@ -12,6 +12,7 @@ from pointillist.benchmark.beside import beside
 from pointillist.benchmark.comparison import OVERALL, Entrant, differences, ranks
 from pointillist.benchmark.figures import cost_and_quality, critical_difference, learning
 from pointillist.benchmark.learning import AXES, learning_curves
+from pointillist.benchmark.paper_rows import standing_for
 from pointillist.benchmark.per_class import number, spread_tables
 from pointillist.benchmark.selection import LAST, MARGIN, MARKS, TEST, by_rule, share_within
 from pointillist.benchmark.suite import load_suite, shipped
@@ -69,9 +70,9 @@ def benchmark_page(
         reference: what the others are compared with, case by case: a method's name, or the title of one of its rows.
 
     Raises:
-        InputError: if no suite has the reference.
+        InputError: if no suite has a reference other than ``pce``.
     """
-    known = {name for entrants in suites.values() for one in entrants for name in (one.method, one.title)}
+    known = {name for those in suites.values() for name in (*standing_for(those), *(one.title for one in those))}
     if reference not in known | {REFERENCE}:
         raise InputError(
             "no method of these results is called so",
@@ -230,9 +231,12 @@ def _learning(entrants: Sequence[Entrant], reading: str) -> list[dict[str, Any]]
 
 
 def _pairs(entrants: Sequence[Entrant], reading: str, wanted: str) -> list[dict[str, Any]]:
-    """Every method against the reference; a suite without it compares with its worst."""
-    titled = next((one for one in entrants if one.title == wanted), None)
-    reference = titled or next((one for one in entrants if one.method == wanted), entrants[-1])
+    """Every method against the reference: a row's title, or a method as it stands in the papers' tables.
+
+    A suite without it compares with ``pce``, and with its worst where it lacks that too.
+    """
+    named = standing_for(entrants) | {one.title: one for one in entrants}
+    reference = named.get(wanted) or named.get(REFERENCE) or entrants[-1]
     columns = entrants[0].results[0]["readings"][reading]["cases"]["columns"]
     titles = {one.label: one.title for one in entrants}
     tables = []
@@ -244,12 +248,12 @@ def _pairs(entrants: Sequence[Entrant], reading: str, wanted: str) -> list[dict[
                 "mean": f"{x.mean:+.3f}",
                 "interval": f"{x.low:+.3f} … {x.high:+.3f}",
                 "p": f"{x.p:.3f}" if x.p >= 0.001 else "< 0.001",
+                "cases": x.cases,
             }
             for x in found
         ]
         if rows:
-            cases = min(x.cases for x in found)
-            tables.append({"what": what, "reference": reference.title, "rows": rows, "cases": cases})
+            tables.append({"what": what, "reference": reference.title, "rows": rows})
     return tables
 
 

@@ -48,10 +48,11 @@ def paper_row(method: str, settings: Mapping[str, Any]) -> str | None:
 def standing_for(entrants: Sequence[Entrant]) -> dict[str, Entrant]:
     """The method of a suite that stands for each row of the papers' tables.
 
-    Where several do, it is the one with most settings at their defaults, whatever their results.
+    Where several do, it is the one with most settings at their defaults, of those the one whose recipe, network and
+    data are the suite's, whatever their results.
     """
     found: dict[str, Entrant] = {}
-    for one in sorted(entrants, key=_number_changed):
+    for one in sorted(entrants, key=lambda one: (_number_changed(one), one.label != one.method, one.label)):
         row = paper_row(one.method, one.results[0]["all_settings"])
         if row is not None:
             found.setdefault(row, one)

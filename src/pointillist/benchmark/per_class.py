@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from pointillist.benchmark.comparison import Entrant, interval
 from pointillist.evaluate.summary import ALL_CLASSES
 
 _DISTANCE = "hd95_pooled"
+_LEAST = 5  # cases that an interval needs
 _SPREAD = (("Dice", "dsc", 3), ("HD95, mm", "hd95_pooled_mm", 1), ("HD95, voxels", "hd95_pooled_voxel", 1))
 
 
@@ -21,7 +23,8 @@ class ClassTable:
     Attributes:
         classes: of the foreground, in the order of their labels.
         unit: of HD95: ``mm``, or ``voxel`` where the data have no spacing.
-        rows: title of a method, and a cell a class: ``0.812 / 7.4``, – for what is undefined in every case.
+        rows: title of a method, and a cell a class: ``0.812 / 7.4``, – for what is undefined in every case, and how
+            many cases of all runs have no distance where some have none.
     """
 
     classes: tuple[str, ...]
@@ -39,12 +42,14 @@ def class_table(entrants: Sequence[Entrant], reading: str) -> ClassTable | None:
     classes = classes_of(entrants[0], reading)
     if len(classes) < 2:
         return None
-    spaced = any(one.mean(reading, ALL_CLASSES, _DISTANCE, "mm") is not None for one in entrants)
-    unit = "mm" if spaced else "voxel"
+    units = {line["unit"] for line in _lines(entrants[0], reading, _DISTANCE)}
+    unit = "mm" if "mm" in units else "voxel"
 
     def cell(one: Entrant, cls: str) -> str:
         dice, distance = one.mean(reading, cls, "dsc", "1"), one.mean(reading, cls, _DISTANCE, unit)
-        return f"{number(dice, 3)} / {number(distance, 1)}"
+        lines = _lines(one, reading, _DISTANCE)
+        missing = sum(line["undefined"] for line in lines if (line["class"], line["unit"]) == (cls, unit))
+        return f"{number(dice, 3)} / {number(distance, 1)}" + f" ({missing} undefined)" * bool(missing)
 
     return ClassTable(classes, unit, tuple((one.title, tuple(cell(one, cls) for cls in classes)) for one in entrants))
 
@@ -56,7 +61,8 @@ class SpreadTable:
     Attributes:
         what: the metric, with its unit.
         classes: of the foreground, and all of them where there are several.
-        rows: title of a method, and a cell a class: ``0.812 ± 0.071 [0.790, 0.833]``.
+        rows: title of a method, and a cell a class: ``0.812 ± 0.071 [0.790, 0.833]``, and the number of cases where
+            not all define it. Below five cases there is no interval.
     """
 
     what: str
@@ -65,7 +71,9 @@ class SpreadTable:
 
 
 def spread_tables(entrants: Sequence[Entrant], reading: str) -> list[SpreadTable]:
-    """Mean ± standard deviation over cases, each case the mean of its seeds, and the mean's 95 % bootstrap interval.
+    """Mean ± standard deviation over cases, each the mean of its seeds, and the mean's 95 % bootstrap interval.
+
+    All classes: of each case the mean over the classes defined in it. A metric that no case defines is left out.
 
     Args:
         entrants: the methods of a suite, in the order of the rows.
@@ -80,23 +88,33 @@ def spread_tables(entrants: Sequence[Entrant], reading: str) -> list[SpreadTable
         values = np.array(list(by_case.values()))
         if not len(values):
             return "–"
-        mean, *bounds = (f"{value:.{digits}f}" for value in (values.mean(), *interval(values)))
-        spread = f"{mean} ± {values.std():.{digits}f}", f"[{', '.join(bounds)}]"
-        return " ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in spread)  # a narrow page breaks between
+        parts = [f"{values.mean():.{digits}f} ± {values.std():.{digits}f}"]
+        if len(values) >= _LEAST:
+            parts.append("[" + ", ".join(f"{bound:.{digits}f}" for bound in interval(values)) + "]")
+        if len(values) < len(one.by_case(reading, "dsc")):
+            parts.append(f"({len(values)} cases)")
+        return " ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)  # a narrow page breaks between
 
-    return [
+    tables = [
         SpreadTable(
             what, shown, tuple((one.title, tuple(cell(one, column, cls, digits) for cls in shown)) for one in entrants)
         )
         for what, column, digits in _SPREAD
         if column in columns
     ]
+    return [table for table in tables if any(text != "–" for _, cells in table.rows for text in cells)]
 
 
 def classes_of(one: Entrant, reading: str) -> tuple[str, ...]:
     """The foreground classes that a method was evaluated on."""
     lines = one.results[0]["readings"][reading]["summary"]
     return tuple(line["class"] for line in lines if line["metric"] == "dsc" and line["class"] != ALL_CLASSES)
+
+
+def _lines(one: Entrant, reading: str, metric: str) -> list[dict[str, Any]]:
+    return [
+        line for result in one.results for line in result["readings"][reading]["summary"] if line["metric"] == metric
+    ]
 
 
 def number(value: float | None, digits: int) -> str:

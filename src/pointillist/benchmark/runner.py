@@ -17,7 +17,6 @@ from pointillist.benchmark.record import cost_of, names_of, result_of
 from pointillist.benchmark.results import read_result, write_result
 from pointillist.benchmark.sources import AnySource, prepare
 from pointillist.data.cache.slices import SliceCache
-from pointillist.data.compressed import read_bytes
 from pointillist.data.dataset import Dataset
 from pointillist.data.writers import atomic_write_bytes
 from pointillist.errors import PointillistError
@@ -64,8 +63,9 @@ def run_jobs(
         jobs: of one suite and folder.
         data: the folder of raw data.
         machine: what to compute on; a run that goes on keeps what it began with.
-        record: a folder that results files are copied to besides, as ``SUITE/METHOD-fold1-seed1.json``. A result
-            that lies there, in whatever suite, of the same run on the same data, is taken from it, without predictions.
+        record: a folder that results files are copied to besides, with the suite's words of now, as
+            ``SUITE/METHOD-fold1-seed1.json``. A result that lies there, in whatever suite, of the same run on the same
+            data, is taken from it, without predictions.
         say: called with a line whenever a run starts or ends.
 
     Raises:
@@ -84,7 +84,7 @@ def run_jobs(
         outcome = runner.one(job, f"[{number}/{len(jobs)}] {job.title}")
         found[outcome].append(job)
         if record is not None and outcome in ("done", "kept"):
-            atomic_write_bytes(record / job.suite.name / job.kept_as, read_bytes(job.result))
+            write_result(record / job.suite.name / job.kept_as, read_result(job.result) | names_of(job))
     return Tally(**{outcome: tuple(those) for outcome, those in found.items()})
 
 
