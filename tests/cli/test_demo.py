@@ -19,7 +19,7 @@ def test_the_demo_goes_from_phantoms_to_a_report(tmp_path, capsys):
     assert [line.split()[0] for line in said.splitlines() if "DSC" in line] == ["pce", "gated_crf", "full"]
     page = (out / "report.html").read_text()
     assert page.count("<svg") == 3
-    assert page.count("<img") == 3 * 4
+    assert page.count("<img") == 3 * 5  # image and marks, truth, three methods
     assert "not a medical device" in page
     assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
         "http://creativecommons.org", ""
@@ -31,7 +31,7 @@ def test_the_demo_goes_from_phantoms_to_a_report(tmp_path, capsys):
     gated = out / "runs" / "gated_crf"
     assert json.loads((gated / "run.json").read_text())["plan"]["settings"] == {}
     run("report", gated, "--predictions", out / "predictions" / "gated_crf", "--dataset", out / "Dataset001_Phantoms")
-    assert (gated / "report.html").read_text().count("<img") == 3 * 2
+    assert (gated / "report.html").read_text().count("<img") == 3 * 3
     run("report", gated, "--predictions", out / "predictions" / "gated_crf", code=1)
     assert "both predictions and their truth" in capsys.readouterr().err
     run("report", out, code=1)

@@ -103,7 +103,7 @@ async def _listed(context: Context, jobs: Jobs, run: Run, other: str | None) -> 
         raise Refused(404, none_yet(second))
     path = run.folder / "app" / f"suggestions-{second.id}.json"
     newest = max((one.predictions / SUGGESTIONS).stat().st_mtime_ns for one in (run, second))
-    if not path.is_file() or path.stat().st_mtime_ns < newest:
+    if not path.is_file() or path.stat().st_mtime_ns <= newest:  # equal: within one tick of the clock
         folders = [str(one.predictions) for one in (run, second)]
         await context.marks.do("suggest", urgency=SOMETIME, predictions=folders[0], other=folders[1], target=str(path))
     return path
