@@ -78,7 +78,7 @@ def test_the_sweeps_of_cvm_are_those_of_its_figure_3():
     assert sorted(pairs) == [(hard, count) for hard in (False, True) for count in range(1, 6)]
     assert [entry.settings["eta"] for entry in eta.methods if entry.settings] == [0, 0.2, 0.4, 0.6, 0.8]
     quick = load_suite("glas-quick")
-    same = ("dataset", "iterations", "size", "batch", "recipe", "augmentation", "grid", "validate_every", "regions")
+    same = ("dataset", "iterations", "batch", "recipe", "augmentation", "grid", "validate_every", "regions")
     assert all(getattr(one, name) == getattr(quick, name) for one in (points, eta) for name in same)
 
 
