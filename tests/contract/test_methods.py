@@ -169,18 +169,28 @@ def test_law_5_nothing_marked_gives_finite_losses_and_gradients(dataset, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_law_6_classes_are_interchangeable(dataset, name):
-    """Renaming foreground classes, with the output layers' rows, renames the prediction and keeps the loss."""
+    """Renaming foreground classes, with the output layers' rows, renames the prediction, keeps loss and gradients."""
     method = new_method(plan_for(dataset, name), dataset).eval()
     batch = batch_for(dataset, method)
     order = torch.tensor([0, 2, 3, 1])  # new class of each old class
     renamed = copy.deepcopy(method)
-    for old, new in zip(method.modules(), renamed.modules(), strict=True):
-        if isinstance(old, torch.nn.Conv2d) and old.out_channels == 4:
-            new.weight.data[order] = old.weight.data
-            new.bias.data[order] = old.bias.data
+    heads = [
+        name for name, layer in method.named_modules() if isinstance(layer, torch.nn.Conv2d) and layer.out_channels == 4
+    ]
+    rows = {f"{head}.{part}" for head in heads for part in ("weight", "bias")}
+    twins = [(name in rows, old, renamed.get_parameter(name)) for name, old in method.named_parameters()]
+    for is_head, old, new in twins:
+        if is_head:
+            new.data[order] = old.data
     label = torch.where(batch.label == IGNORE, batch.label, order[batch.label.clamp(max=3)])
     first, second = step_of(method, batch), step_of(renamed, replace(batch, label=label))
     assert torch.allclose(first["loss"], second["loss"], rtol=1e-4)
+    first["loss"].backward()
+    second["loss"].backward()
+    for is_head, old, new in twins:
+        if old.requires_grad:
+            theirs = new.grad[order] if is_head else new.grad
+            assert torch.allclose(old.grad, theirs, rtol=1e-3, atol=1e-4 * max(1e-3, old.grad.abs().max()))
     before = method.predictor()(batch.image).logits
     after = renamed.predictor()(batch.image).logits
     assert torch.allclose(before, after[:, order], atol=1e-5)
