@@ -10,8 +10,8 @@ demo: $(INSTALLED)  ## phantoms → clicks → train → predict → evaluate �
 	rm -rf demo
 	$(BIN)/pointillist demo demo
 
-test: lint  ## the whole suite, in parallel; COVERAGE=95 also asks that so many percent of the code are run
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=$(COVERAGE))
+test: lint  ## in parallel; SLOW=1 takes the slow tests as well, COVERAGE=95 asks that so many percent of the code are run
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto $(if $(SLOW),,-m "not slow") $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=$(COVERAGE))
 
 lint: $(INSTALLED)  ## style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -228,7 +228,7 @@ def test_law_8_a_model_outlives_its_method(dataset, tmp_path):
     assert done.stdout.split() == sorted(NAMES)
 
 
-@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("net", [pytest.param(net, marks=() if net == "unet" else pytest.mark.slow) for net in NETS])
 @pytest.mark.parametrize("name", NAMES)
 def test_law_9_every_parameter_learns_whatever_the_network(dataset, name, net):
     size = max(32, build_net(net, 1, 4).strides[-1])

@@ -116,6 +116,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path):
     assert not any(imported(cut, tmp_path, number) for number, cut in enumerate(cuts(hdf5(), steps=60)))
 
 
+@pytest.mark.slow
 def test_a_changed_byte_in_the_structure_never_crashes(tmp_path):
     data = hdf5(compression="gzip")
     changed = [one for place, one in enumerate(flips(data, masks=(0xFF,))) if place % 9 == 0]
