@@ -333,6 +333,33 @@ def region_targets() -> list[str]:
     ]
 
 
+def losses_at_truth() -> list[str]:
+    """Whether losses lead to the truth; nothing before it was measured."""
+    path = HERE / "results" / "losses_at_truth.json"
+    if not path.exists():
+        return []
+    found = json.loads(path.read_text())
+    lines = [
+        "## Which losses lead to the truth",
+        "",
+        "Auxiliary losses on held-out images: at the prediction of a network that learned from marks alone, at its "
+        "likeliest classes, at dense truth and at dense truth whose objects are a pixel larger; in how many batches the truth's loss is below that of the likeliest "
+        "classes; and the cosine of the gradient, in the logits, with that of cross-entropy with the truth. Means over "
+        f"batches, commit {found['commit'][:8]}. `benchmarks/losses_at_truth.py` says how.",
+        "",
+    ]
+    heads = ["loss", "at the prediction", "at its likeliest classes", "at the truth", "at larger objects"]
+    heads += ["truth is lower", "cosine"]
+    places = ("prediction", "likeliest", "truth", "grown")
+    for run in found["runs"]:
+        rows = (
+            [name, *(f"{row[key]:.4g}" for key in places), f"{row['lower']:.0%}", f"{row['cosine']:+.3f}"]
+            for name, row in run["rows"].items()
+        )
+        lines += [f"{run['what']}: {run['batches']} batches of {run['batch']}.", "", *table(heads, rows), ""]
+    return lines
+
+
 def annotation_economy() -> list[str]:
     """What suggestions save; nothing before it was measured."""
     path = HERE / "results" / "annotation_economy.json"
@@ -473,6 +500,7 @@ def page() -> str:
         protocol,
         novel_tissue,
         region_targets,
+        losses_at_truth,
         annotation_economy,
         costs,
         large_image,
