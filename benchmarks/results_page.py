@@ -343,14 +343,14 @@ def losses_at_truth() -> list[str]:
         "## Which losses lead to the truth",
         "",
         "Auxiliary losses on held-out images: at the prediction of a network that learned from marks alone, at its "
-        "likeliest classes, at dense truth and at dense truth whose objects are a pixel larger; in how many batches the truth's loss is below that of the likeliest "
-        "classes; and the cosine of the gradient, in the logits, with that of cross-entropy with the truth. Means over "
-        f"batches, commit {found['commit'][:8]}. `benchmarks/losses_at_truth.py` says how.",
+        "likeliest classes, at dense truth and at dense truth with objects a pixel larger; in how many batches the truth's "
+        "loss is below that of the likeliest classes; and the cosine of the gradient, in the logits, with that of "
+        f"cross-entropy with the truth. Means over batches, commit {found['commit'][:8]}. "
+        "`benchmarks/losses_at_truth.py` says how.",
         "",
     ]
-    heads = ["loss", "at the prediction", "at its likeliest classes", "at the truth", "at larger objects"]
-    heads += ["truth is lower", "cosine"]
-    places = ("prediction", "likeliest", "truth", "grown")
+    places = {"prediction": "prediction", "likeliest": "likeliest classes", "truth": "truth", "grown": "larger objects"}
+    heads = ["loss", *(f"at the {place}" for place in places.values()), "truth is lower", "cosine"]
     for run in found["runs"]:
         rows = (
             [name, *(f"{row[key]:.4g}" for key in places), f"{row['lower']:.0%}", f"{row['cosine']:+.3f}"]
