@@ -344,8 +344,8 @@ def losses_at_truth() -> list[str]:
         "",
         "Auxiliary losses on held-out images: at the prediction of a network that learned from marks alone, at its "
         "likeliest classes, at dense truth and at dense truth with objects a pixel larger; in how many batches the "
-        "truth's loss is below that of the likeliest classes; and the cosine of its gradient in the logits with that of "
-        f"cross-entropy with the truth. Means over batches, commit {found['commit'][:8]}. "
+        "truth's loss is below that of the likeliest classes; and the cosine of its gradient in the logits with "
+        f"that of cross-entropy with the truth. Means over batches, commit {found['commit'][:8]}. "
         "`benchmarks/losses_at_truth.py` says how.",
         "",
     ]
