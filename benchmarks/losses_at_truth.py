@@ -3,9 +3,9 @@
 Run: python benchmarks/losses_at_truth.py RUN…
 
 RUN is a finished run, such as OUT/runs/pscv-readings/pce/fold5-seed1: trained on marks alone, so that its predictions
-are what an auxiliary loss has to correct. Batches of its held-out slices are augmented as in training. A loss that is
-higher at the truth than at the prediction leads away from the truth, whatever its weight; and so does one whose
-gradient is turned away from that of cross-entropy with the truth. Nothing is trained. Writes
+are what an auxiliary loss has to correct. Batches of its held-out slices are augmented as in training. The minimum of a
+loss that is higher at the truth than at the prediction is not the truth, whatever its weight; and from a prediction a
+gradient that is turned away from that of cross-entropy with the truth does not lead there. Nothing is trained. Writes
 benchmarks/results/losses_at_truth.json; results_page.py makes a section of it.
 """
 

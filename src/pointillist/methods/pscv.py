@@ -32,8 +32,8 @@ class PSCV(SingleNet):
     same place in all images. Maps are compared pixel by pixel, so images that are turned and flipped each on their own
     weaken the contrast, and ``shared_geometry`` turns and flips a batch as one. λ_cv must be chosen anew for each
     dataset. At predictions from points on hearts the contrast costs less than at the truth, and objects a pixel larger
-    than the truth cost less than the truth (``benchmarks/losses_at_truth.py``), so little can be
-    hoped for. Where one image shows one class the contrast says nothing, and only the length of boundaries is left.
+    than the truth cost less than the truth (``benchmarks/losses_at_truth.py``). Where one image shows one class the
+    contrast says nothing, and only the length of boundaries is left.
 
     Found: no code of the authors is public. The two published λ_cv differ by a factor of 300 (1e-3 on ACDC, 0.3 on
     Synapse, where the learning rate is 0.001 for 100,000 iterations). The paper sums all three terms; divided by their
