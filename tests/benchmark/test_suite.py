@@ -189,10 +189,30 @@ def test_restrictions(tmp_path):
     assert len(jobs_of(suite, tmp_path)) == 12
     assert [job.seed for job in jobs_of(suite, tmp_path)] == [3] * 6 + [4] * 6
     chosen = jobs_of(suite, tmp_path, methods=["full"], folds=[5], seeds=[4])
-    assert [(job.entry.name, job.fold, job.seed) for job in chosen] == [("full", 5, 4)] * 2
+    assert [(job.title, job.fold, job.seed) for job in chosen] == [("full, fold5, seed4", 5, 4)]
     for restriction in ({"methods": ["dmpls"]}, {"folds": [2]}, {"seeds": [1]}):
         with pytest.raises(InputError, match=f"no such {next(iter(restriction))}"):
             jobs_of(suite, tmp_path, **restriction)
+
+
+@pytest.mark.parametrize(
+    ("word", "titles"),
+    [
+        ("pce", ["pce"]),
+        ("full", ["full"]),
+        ("full*", ["full", "full loss=ce"]),
+        ("full ?*", ["full loss=ce"]),
+        ("full loss=ce", ["full loss=ce"]),
+        ("gated_crf", ["gated_crf start=0.0", "gated_crf start=0.3"]),  # no row goes by the bare name
+        ("*", ["pce", "full", "full loss=ce", "gated_crf start=0.0", "gated_crf start=0.3"]),
+    ],
+)
+def test_rows_are_asked_for_by_title_pattern_or_name(tmp_path, word, titles):
+    crf = ({"name": "gated_crf", "settings": {"start": start}} for start in (0.0, 0.3))
+    methods = ["pce", "full", {"name": "full", "settings": {"loss": "ce"}}, *crf]
+    suite = load_suite(str(suite_file(tmp_path, methods=methods)))
+    chosen = jobs_of(suite, tmp_path, methods=[word], folds=[suite.places[0]], seeds=[suite.seeds[0]])
+    assert [job.entry.title for job in chosen] == titles
 
 
 def test_the_fingerprint_holds_what_decides_the_result(tmp_path):

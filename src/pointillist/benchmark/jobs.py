@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
@@ -239,28 +240,30 @@ def jobs_of(
     Args:
         suite: what is compared.
         out: the folder of the benchmark.
-        methods: to restrict it to, by name (all entries of it), or one entry by its title or label; empty for all.
+        methods: entries to restrict it to, by title or label; a pattern, ``pscv*``, chooses several, and so does a
+            method's name where no entry goes by the bare name. Empty for all.
         folds: likewise.
         seeds: likewise.
 
     Raises:
         InputError: if a restriction names what the suite does not hold.
     """
-    names = [name for entry in suite.methods for name in _names(entry)]
-    for field, chosen, known in (
-        ("methods", methods, names),
-        ("folds", folds, suite.places),
-        ("seeds", seeds, suite.seeds),
+    meant = {word: _meant(word, suite.methods) for word in methods}
+    known_words = [word for entry in suite.methods for word in (entry.name, entry.title, entry.label)]
+    for field, foreign, known in (
+        ("methods", [word for word, entries in meant.items() if not entries], known_words),
+        ("folds", [fold for fold in folds if fold not in suite.places], suite.places),
+        ("seeds", [seed for seed in seeds if seed not in suite.seeds], suite.seeds),
     ):
-        foreign = [one for one in chosen if one not in known]
         if foreign:
             raise InputError(
                 f"the suite holds no such {field}",
                 where=f"suite {suite.name}",
                 expected=", ".join(dict.fromkeys(map(str, known))),
                 received=", ".join(map(str, foreign)),
-                todo=nearest(str(foreign[0]), names) if field == "methods" else "choose one of these",
+                todo=nearest(str(foreign[0]), known_words) if field == "methods" else "choose one of these",
             )
+    chosen = [entry.label for entries in meant.values() for entry in entries]
     return [
         Job(suite, entry, fold, seed, out)
         for seed in suite.seeds
@@ -268,10 +271,11 @@ def jobs_of(
         for fold in suite.places
         if not folds or fold in folds
         for entry in suite.methods
-        if not methods or set(methods).intersection(_names(entry))
+        if not methods or entry.label in chosen
     ]
 
 
-def _names(entry: Entry) -> tuple[str, ...]:
-    """What it can be asked for by."""
-    return entry.name, entry.title, entry.label
+def _meant(word: str, entries: Sequence[Entry]) -> list[Entry]:
+    """The entries that somebody asks for; a row without settings can so be asked for alone."""
+    titled = [one for one in entries if word in (one.title, one.label) or fnmatchcase(one.title, word)]
+    return titled or [one for one in entries if one.name == word]

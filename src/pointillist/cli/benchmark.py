@@ -29,7 +29,7 @@ def benchmark(
     only: Annotated[
         str | None,
         typer.Option(
-            help="Only these methods, by commas: pce, or one row of several by its title: pscv lambda_cv=0.01.",
+            help="Only these rows, by commas, as tables name them: pce, pscv lambda_cv=0.01; or pscv* for all of pscv.",
             metavar="METHOD,…",
             show_default=False,
         ),
