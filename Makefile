@@ -20,7 +20,7 @@ lint: $(INSTALLED)  ## style, types and the direction of imports
 	$(BIN)/lint-imports
 
 bench: $(INSTALLED)  ## speed against reference formulations, written to benchmarks/results
-	for script in surface_distance gated_crf contrastive_variance attentive_similarity step_in_parts sigmoid_contrast variational public_forms pipeline method_step app; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	for script in surface_distance gated_crf contrastive_variance attentive_similarity steps sigmoid_contrast variational public_forms pipeline method_step app; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 docs: $(INSTALLED)  ## the documentation, as HTML in site/
 	$(BIN)/mkdocs build --strict

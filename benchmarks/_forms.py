@@ -51,7 +51,6 @@ def compare(
     forms: Iterable[str],
     exact: Sequence[Tensor],
     arguments: Sequence[str] = (),
-    files: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Run ``script FORM ARGUMENTS… FOLDER`` for our form and then for the usual one, and set them side by side.
@@ -61,14 +60,11 @@ def compare(
         forms: names, ours first.
         exact: gradients in float64 that both are held against.
         arguments: of the script, between form and folder.
-        files: tensors that the processes find in the folder, by file name.
         environment: variables of the processes, beside those of this one.
     """
     ours, usual = forms
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for file, content in (files or {}).items():
-            torch.save(content, folder / file)
         for form in (ours, usual):
             command = [sys.executable, script, form, *arguments, name]
             subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"} | dict(environment or {}))

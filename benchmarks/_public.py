@@ -143,6 +143,63 @@ def class_attraction(features, memory, feature_scores, memory_scores):
     return distance.mean()
 
 
+def contrastive_variance(p, image, label, draws, *, lambda_cv, mu, tau):
+    """PSCV has no public code: maps as the equations have them, and one cosine after the other."""
+    images, classes = p.shape[:2]
+    centres = (image * p).sum((2, 3), keepdim=True) / p.sum((2, 3), keepdim=True)
+    z = ((image - centres) ** 2 * p).flatten(2)
+    there = [(n, k) for n in range(images) for k in range(classes) if (label[n] == k).any()]
+    terms = []
+    for n, k in there:
+        m = max((i for i, j in there if i != n and j == k), key=lambda i, n=n: draws[n, i].item())
+        pos = torch.exp(F.cosine_similarity(z[n, k], z[m, k], dim=0) / tau)
+        neg = 0
+        for i, j in there:
+            if i != n and j != k:
+                neg = neg + torch.exp(F.cosine_similarity(z[n, k], z[i, j], dim=0) / tau)
+        terms.append(-torch.log(pos / (pos + neg)))
+    return lambda_cv * torch.stack(terms).mean() + mu * total_variation(p) / (images * classes)
+
+
+def gated_crf(p, image, *, radius, sigma_xy, sigma_rgb, source, destination):
+    """LEONOB2014/GatedCRFLoss: features and predictions of every window gathered; pairs beyond the border left out."""
+    window, sides = 2 * radius + 1, p.shape[2:]
+
+    def windows(x):
+        return F.unfold(x, window, padding=radius).view(len(x), x.shape[1], window**2, *sides)
+
+    axes = [torch.arange(side, dtype=p.dtype) for side in sides]
+    place = torch.stack(torch.meshgrid(*axes, indexing="ij")).expand(len(p), -1, -1, -1) / sigma_xy
+    features = torch.cat([place, image / sigma_rgb], 1)
+    kernel = (-0.5 * (windows(features) - features.unsqueeze(2)) ** 2).sum(1, keepdim=True).exp()
+    inside = windows(source.unsqueeze(1).to(p.dtype))
+    inside[:, :, window**2 // 2] = 0
+    kernel = kernel * inside * destination[:, None, None]
+    pulled = (kernel * windows(p)).sum(2)
+    return (kernel.sum() - (pulled * p).sum()) / destination.sum()
+
+
+def near(sides, radius, sigma, dtype):
+    """``(n, n)`` Gaussian of the distance of places of a window, 0 elsewhere; made once and kept."""
+    row, column = (_near_on_a_line(side, radius, sigma, dtype) for side in sides)
+    return torch.kron(row, column).fill_diagonal_(0)
+
+
+def attentive_similarity(p, attention, weight, bias, distances, mask):
+    """AttenScribble: the similarity of all pairs from whole attention maps, a map of distances, one batched product."""
+    symmetric = attention + attention.transpose(2, 3)
+    similarity = torch.sigmoid(F.conv2d(symmetric, weight.view(1, -1, 1, 1), bias.view(1))).squeeze(1)
+    counted = mask.flatten(1).to(p.dtype)
+    pairs = similarity * distances * counted.unsqueeze(1) * counted.unsqueeze(2)
+    flat = p.flatten(2).transpose(1, 2)
+    return (pairs.sum() - ((pairs @ flat) * flat).sum()) / mask.sum()
+
+
+def attention(query, key):
+    """Whole maps of ``(b, m, n, d)`` queries and keys."""
+    return (query / query.shape[3] ** 0.5 @ key.transpose(2, 3)).softmax(3)
+
+
 @torch.no_grad()
 def prototype_label(features, label, classes, similarity=0.8, margin=0.2):
     """No public code: image by image and class by class, as the sentence in the paper of CVM reads."""
@@ -182,6 +239,12 @@ def _pairs(probabilities, image, sigma_xy, sigma_rgb):
         features = torch.cat([place, colours / sigma_rgb]).flatten(1)
         distance = sum((one[:, None] - one) ** 2 for one in features)
         yield p.flatten(1), torch.exp(-0.5 * distance)
+
+
+def _near_on_a_line(side, radius, sigma, dtype):
+    """``(side, side)``; the Gaussian of a plane is the product of two of lines."""
+    apart = (torch.arange(side)[:, None] - torch.arange(side)).abs()
+    return (apart <= radius) * torch.exp(-apart.square().to(dtype) / (2 * sigma**2))
 
 
 def _one_hot(label, classes):

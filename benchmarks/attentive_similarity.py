@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+import _public as public
 from _forms import compare, measure, write
 from pointillist.losses import attentive_similarity
 
@@ -41,24 +42,14 @@ def window(p, query, key, weight, bias):
     return attentive_similarity(p, query, key, weight, bias, radius=RADIUS, sigma=SIGMA)
 
 
+def dense(p, query, key, weight, bias, distances):
+    attention = public.attention(query.flatten(2, 3), key.flatten(2, 3))
+    everyone = torch.ones_like(p[:, 0], dtype=torch.bool)
+    return public.attentive_similarity(p, attention, weight, bias, distances, everyone)
+
+
 def distances(side, dtype):
-    """``(n, n)`` Gaussian of the distance of near places, made once and kept, as the usual form keeps it."""
-    axis = torch.arange(side)
-    places = torch.cartesian_prod(axis, axis)
-    apart = places[:, None] - places
-    near = (apart.abs().amax(2) <= RADIUS) & (apart.abs().amax(2) > 0)
-    return near * torch.exp(-apart.square().sum(2).to(dtype) / (2 * SIGMA**2))
-
-
-def dense(p, query, key, weight, bias, gauss):
-    """The usual form: the similarity of all pairs, a fixed map of distances, one batched product."""
-    scaled = query.flatten(2, 3) / WIDTH**0.5
-    attention = (scaled @ key.flatten(2, 3).transpose(2, 3)).softmax(3)
-    symmetric = attention + attention.transpose(2, 3)
-    similarity = torch.sigmoid(F.conv2d(symmetric, weight.view(1, 1, 1, 1), bias.view(1))).squeeze(1)
-    pairs = similarity * gauss
-    flat = p.flatten(2).transpose(1, 2)
-    return (pairs.sum() - ((pairs @ flat) * flat).sum()) / p[:, 0].numel()
+    return public.near((side, side), RADIUS, SIGMA, dtype)
 
 
 def side_by_side(side):
@@ -66,9 +57,7 @@ def side_by_side(side):
     value = window(*exact)
     gradients = torch.autograd.grad(value, exact)
     whole = dense(*exact, distances(side, torch.float64)).item()
-    # made here, so that the peak of the usual form is not that of making its map of distances
-    files = {"distances.pt": distances(side, torch.float32)}
-    report = compare(__file__, RUNS, gradients, [str(side)], files)
+    report = compare(__file__, RUNS, gradients, [str(side)])
     report["values"] |= {"window_float64": value.item(), "dense_float64": whole}
     return {"shape": {"probabilities": [BATCH, CLASSES, side, side], "query": list(exact[1].shape)}, **report}
 
@@ -80,7 +69,7 @@ def main():
 
 def measured(form, side, folder):
     inputs = example(int(side))
-    others = [torch.load(Path(folder) / "distances.pt", weights_only=True)] if form == "dense" else []
+    others = [distances(int(side), torch.float32)] if form == "dense" else []
     loss = {"window": window, "dense": dense}[form]
     measure(form, lambda: loss(*inputs, *others), inputs, RUNS[form], Path(folder))
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+import _public as public
 from _forms import compare, measure, write
 from pointillist.losses import contrastive_variance
 from pointillist.types import IGNORE
@@ -46,21 +47,7 @@ def matrix(p, image, label, draws):
 
 
 def pairs(p, image, label, draws):
-    """The usual form: maps as the equations have them, and one cosine after the other."""
-    centres = (image * p).sum((2, 3), keepdim=True) / p.sum((2, 3), keepdim=True)
-    z = ((image - centres) ** 2 * p).flatten(2)
-    there = [(n, k) for n in range(BATCH) for k in range(CLASSES) if (label[n] == k).any()]
-    terms = []
-    for n, k in there:
-        m = max((i for i, j in there if i != n and j == k), key=lambda i, n=n: draws[n, i].item())
-        pos = torch.exp(F.cosine_similarity(z[n, k], z[m, k], dim=0) / TAU)
-        neg = 0
-        for i, j in there:
-            if i != n and j != k:
-                neg = neg + torch.exp(F.cosine_similarity(z[n, k], z[i, j], dim=0) / TAU)
-        terms.append(-torch.log(pos / (pos + neg)))
-    length = (p[:, :, 1:] - p[:, :, :-1]).abs().sum() + (p[..., 1:] - p[..., :-1]).abs().sum()
-    return LAMBDA_CV * torch.stack(terms).mean() + MU * length / (BATCH * CLASSES)
+    return public.contrastive_variance(p, image, label, draws, lambda_cv=LAMBDA_CV, mu=MU, tau=TAU)
 
 
 def side_by_side(side):

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+import _public as public
 from _forms import compare, measure, write
 from pointillist.losses import gated_crf
 
@@ -35,21 +36,9 @@ def shifts(p, image):
 
 
 def unfold(p, image):
-    """The usual form: features and predictions of every window gathered; pairs beyond the border left out."""
-    window = 2 * RADIUS + 1
-
-    def windows(x):
-        return F.unfold(x, window, padding=RADIUS).view(len(x), x.shape[1], window**2, SIDE, SIDE)
-
-    axis = torch.arange(SIDE, dtype=p.dtype)
-    place = torch.stack(torch.meshgrid(axis, axis, indexing="ij")).expand(len(p), -1, -1, -1) / SIGMA_XY
-    features = torch.cat([place, image / SIGMA_RGB], 1)
-    kernel = (-0.5 * (windows(features) - features.unsqueeze(2)) ** 2).sum(1, keepdim=True).exp()
-    inside = windows(torch.ones_like(image))
-    inside[:, :, window**2 // 2] = 0
-    kernel = kernel * inside
-    pulled = (kernel * windows(p)).sum(2)
-    return (kernel.sum() - (pulled * p).sum()) / p[:, 0].numel()
+    everyone = torch.ones_like(p[:, 0], dtype=torch.bool)
+    widths = {"radius": RADIUS, "sigma_xy": SIGMA_XY, "sigma_rgb": SIGMA_RGB}
+    return public.gated_crf(p, image, **widths, source=everyone, destination=everyone)
 
 
 def main():

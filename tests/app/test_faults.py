@@ -241,6 +241,7 @@ class TestDisk:
         server.end(signal.SIGKILL)
         assert list(read_log(log_path(root, "pic0")).strokes) == kept
 
+    @pytest.mark.slow
     def test_label_files_that_cannot_be_written_are_a_problem_that_every_page_hears_of(self, root, tmp_path):
         from tests.app.test_server import listening, wait
 

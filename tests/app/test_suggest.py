@@ -100,6 +100,7 @@ def test_a_place_that_was_clicked_goes_and_its_case_sinks(client, root, runs):
     client.ask("POST", f"/api/cases/{case}/ops", {"ops": [{"op": "remove", "id": "o2", "ids": ["s1"]}]})
 
 
+@pytest.mark.slow
 def test_two_runs_that_differ_everywhere_make_every_case_worth_a_click(client, root, runs):
     second = Dataset.open(root).training[1].id
     scores = {one["id"]: one["score"] for one in client.get("/api/suggestions", run="one", other="two")["cases"]}

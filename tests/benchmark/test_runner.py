@@ -63,6 +63,7 @@ def test_regions_are_read_a_case_and_pooled(tmp_path):
         assert all(0 <= line["value"] <= 1 for line in reading["pooled"] if line["metric"] == "pooled_auc")
 
 
+@pytest.mark.slow
 def test_points_are_drawn_for_each_number_and_make_a_curve(tmp_path):
     changes = {"marks": {"generator": "random_point"}, **SMALL["dataset"]}
     jobs = small_jobs(
@@ -166,6 +167,7 @@ def test_a_case_that_cannot_be_predicted_is_a_failure(tmp_path):
     assert run_jobs(jobs, None, MACHINE).done == tuple(jobs)
 
 
+@pytest.mark.slow
 def test_runs_with_other_numbers_of_points_have_datasets_of_their_own(tmp_path):
     dataset = SMALL["dataset"] | {"marks": {"generator": "random_point", "count": 2}}
     methods = ["pce", {"name": "pce", "count": 1}, {"name": "pce", "count": 2}]

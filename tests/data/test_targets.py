@@ -152,6 +152,7 @@ def one_of_two(rank: int, folder: str, port: int) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_processes_that_train_together_see_the_same(tmp_path, unused_tcp_port_number):
     context = multiprocessing.get_context("spawn")
     arguments = [(rank, str(tmp_path), unused_tcp_port_number) for rank in range(2)]

@@ -275,6 +275,7 @@ def test_targets_are_0_where_there_are_none_and_in_padding(tmp_path):
     torch.testing.assert_close(kept, soft * known.unsqueeze(1), atol=1e-3, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_run_makes_targets_in_eval_mode_and_full_precision_and_learns_from_them(tmp_path, monkeypatch):
     phantoms = make_phantoms(tmp_path / "D", training=3, testing=0, seed=1)
     generations, seen = [], set()

@@ -102,6 +102,7 @@ def test_averages_are_updated_every_few_epochs_but_not_at_the_end(refresh, expec
     assert {alpha for _, alpha in updates} == {0.3}
 
 
+@pytest.mark.slow
 def test_a_run_predicts_in_eval_mode_in_its_precision_and_leaves_the_network_alone(tmp_path, monkeypatch):
     phantoms = make_phantoms(tmp_path / "D", training=2, testing=0, seed=1)
     update, generations, modes = scribble2label.update_averages, [], set()

@@ -103,6 +103,7 @@ def test_word_moves_lines_of_large_classes_only():
     assert len({(word(large, rng(seed)) == 1).tobytes() for seed in range(5)}) == 5
 
 
+@pytest.mark.slow
 def test_word_erodes_no_class_away_and_moves_no_line_out_of_it():
     dense = np.zeros((400, 700), dtype=np.uint8)
     dense[200:202, 10:690] = 1  # above 1000 px, and thinner than any shift
