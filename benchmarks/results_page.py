@@ -246,9 +246,9 @@ def steps() -> list[str]:
     return [
         "## Steps against the public formulations",
         "",
-        f"{found['what']}. PSCV: one cosine after the other. AttenScribble: whole attention maps, and every window of the "
-        "CRF gathered. PCLMix: the whole network once a decoder, all graphs kept to the end. Memory above what the process "
-        "held before: of the tensors, every block mapped by itself, and with the gaps that glibc leaves. "
+        f"{found['what']}. PSCV: one cosine after the other. AttenScribble: whole attention maps, and every window of "
+        "the CRF gathered. PCLMix: the whole network once a decoder, all graphs kept to the end. Memory above what the "
+        "process held before: of the tensors, every block mapped by itself, and with the gaps that glibc leaves. "
         f"{found['hardware']['processor']}, torch {found['software']['torch']}, commit {found['commit'][:8]}.",
         "",
         *table(

@@ -11,6 +11,7 @@ from pointillist.benchmark.advice import advice, advised, cited
 from pointillist.benchmark.auto import choose
 from pointillist.benchmark.comparison import Entrant
 from pointillist.benchmark.recommend import advice_from, regrets, tracks_of
+from pointillist.benchmark.suite import load_suite
 from pointillist.cli.main import main
 from pointillist.data.dataset import Dataset
 from pointillist.data.phantoms import make_phantoms
@@ -18,7 +19,7 @@ from pointillist.methods import Recipe, methods
 from pointillist.methods._settings import checked_settings, settings_of
 from pointillist.train.plan import read_plan
 
-OPTIONS = {"size": 128, "augmentation": "acdc", "normalisation": "acdc", "grid": "zoom0"}
+OPTIONS = {"size": 128, "batch": 12, "augmentation": "acdc", "normalisation": "acdc", "grid": "zoom0"}
 
 
 def result(suite, method, dice, seed, *, settings, hd95, slices, importer, marks):
@@ -78,6 +79,33 @@ def test_one_lucky_seed_does_not_beat_three():
         lucky = ("dmpls", dice, {"hd95": 20.0})
         rows = table(a_quick=scribbles(("pce", 0.5, {}), steady, lucky))
         assert advised(rows, "scribbles", "organs", 1500).method == winner, dice
+
+
+def test_the_margin_is_one_of_tracks_that_were_run():
+    """On one of three tracks .03 more is no tie, though it is .01 over all three."""
+    wide = ("mumford_shah", 0.80, {"hd95": 9.0})
+    near = ("attenscribble", 0.77, {"hd95": 3.0})
+    others = {
+        name: [entrant(name, "pce", 0.5, importer=importer), entrant(name, "dmpls", 0.5, importer=importer)]
+        for name, importer in (("b-quick", "chaos"), ("c-quick", "btcv"))
+    }
+    rows = advice_from(tracks_of({"a-quick": scribbles(("pce", 0.5, {}), wide, near)} | others))
+    assert advised(rows, "scribbles", "organs", 1500).method == "mumford_shah"
+
+
+def test_folds_by_which_a_setting_was_chosen_do_not_count():
+    tuned = next(one for one in load_suite("glas-quick").methods if one.name == "contrast_map" and one.tuned_folds)
+    assert tuned.tuned_folds == (1,)
+    where = {"importer": "glas", "marks": {"generator": "in_out_pairs"}}
+    pce = entrant("glas-quick", "pce", [0.6, 0.4], hd95=20.0, **where)
+    ours = entrant("glas-quick", "contrast_map", [0.9, 0.5], **where, **tuned.settings)
+    for one in (pce, ours):
+        one.results[1]["fold"] = 2
+        one.results[1]["readings"]["plain"]["summary"][1]["mean"] = 5.0
+    rows = table(glas_quick=[pce, Entrant(tuned.label, tuned.title, ours.results)])
+    (evidence,) = advised(rows, "points", "tissue", 600).evidence
+    assert (evidence.folds, evidence.dsc, evidence.reference) == ((2,), 0.5, 0.4)
+    assert (evidence.hd95, evidence.hd95_reference) == (5.0, 5.0)
 
 
 def test_a_track_without_the_method_counts_as_no_gain():
@@ -178,6 +206,11 @@ def test_weights_of_sums_over_pixels_follow_the_image_size(phantoms):
     assert larger.reason.startswith("mumford_shah lambda_ms=1e-06, for points")
     assert larger.reason.endswith("; these runs had --size 128 lambda_ms=4e-06")
     assert choose(dataset, 1500, OPTIONS | {"size": 96}, rows=rows).settings == {"lambda_ms": 7.11e-6}
+    fewer = choose(dataset, 1500, OPTIONS | {"batch": 4}, rows=rows)
+    assert (fewer.settings, fewer.recipe.batch) == ({"lambda_ms": 1.2e-5}, 4)
+    assert fewer.reason.endswith("; these runs had --batch 12 lambda_ms=4e-06")
+    unasked = {name: value for name, value in OPTIONS.items() if name != "batch"}
+    assert choose(dataset, 1500, unasked, rows=rows).recipe.batch == 12
     default = entrant("a-quick", "mumford_shah", 0.7, **points)
     rows = table(a_quick=[entrant("a-quick", "pce", 0.5, **points), default])
     assert choose(dataset, 1500, OPTIONS, rows=rows).settings == {}

@@ -10,6 +10,7 @@ from pointillist.benchmark.comparison import Entrant
 from pointillist.benchmark.long_table import long_table
 from pointillist.benchmark.paper_rows import paper_row, standing_for
 from pointillist.benchmark.published import published
+from pointillist.benchmark.suite import load_suite
 from pointillist.methods import methods
 from pointillist.methods._settings import settings_of
 
@@ -20,7 +21,7 @@ def settings(method, **changes):
     return {name: one.default for name, one in settings_of(methods()[method]).items()} | changes
 
 
-def entrant(method, values, *, pooled=(), suite="acdc-quick", fold=1, label=None, **changes):
+def entrant(method, values, *, pooled=(), suite="acdc-quick", fold=1, label=None, size=64, batch=12, **changes):
     """A method with one run; ``values``: mean by class, metric and unit; ``pooled``: value by class and metric."""
     reading = {
         "summary": [
@@ -33,35 +34,61 @@ def entrant(method, values, *, pooled=(), suite="acdc-quick", fold=1, label=None
         "suite": suite, "method": method, "settings": changes, "all_settings": settings(method, **changes),
         "fold": fold, "seed": 1, "readings": {"plain": reading},
         "data": {"name": "D", "training_cases": 3, "evaluated_cases": 2, "source": {}},
-        "training": {"net": "unet", "size": 64, "iterations": 5, "select": "last"},
+        "training": {"net": "unet", "size": size, "batch": batch, "iterations": 5, "select": "last"},
     }  # fmt: skip
     return Entrant(
         label or f"{method}{changes or ''}", " ".join([method, *(f"{k}={v}" for k, v in changes.items())]), (result,)
     )
 
 
+def row(method, *, size=256, batch=12, **changes):
+    return paper_row(entrant(method, {}, size=size, batch=batch, **changes).results[0])
+
+
 def test_every_variant_of_the_papers_is_a_row_that_settings_make():
     variants = {one.method for one in published() if ":" in one.method} - {"cvm:eta=0.6"}  # as it is by default
     made = {
-        paper_row("attenscribble", settings("attenscribble", lambda_atn=0)),
-        *(
-            paper_row("pclmix", settings("pclmix", **changes))
-            for changes in (
-                {"lambda_ctr": 0, "lambda_con": 0}, {"lambda_con": 0}, {"lambda_ctr": 0, "lambda_mix": 0},
-                {"lambda_ctr": 0}, {"lambda_mix": 0}, {"supervise_t": False},
-            )
-        ),
-        *(paper_row("s2l_contrast", settings("s2l_contrast", scales=scales)) for scales in ("R1x1", "R4x4")),
-        paper_row("cvm", settings("cvm", eta=0)),
-    }  # fmt: skip
+        row("attenscribble", lambda_atn=0),
+        row("pclmix", lambda_ctr=0, lambda_con=0),
+        row("pclmix", lambda_con=0),
+        row("pclmix", lambda_ctr=0, lambda_mix=0),
+        row("pclmix", lambda_ctr=0),
+        row("pclmix", lambda_mix=0),
+        row("pclmix", supervise_t=False),
+        row("s2l_contrast", scales="R1x1"),
+        row("s2l_contrast", scales="R4x4"),
+        row("cvm", eta=0),
+    }
     assert made == variants
 
 
+def test_constants_that_a_paper_has_on_one_dataset_are_its_rows_too():
+    assert row("pscv", lambda_cv=0.3) == "pscv"
+    assert row("full", loss="ce") == "full"
+    cells = {"alpha": 0.1, "threshold": 0.95, "refresh": 5, "start": 0.01}
+    assert row("scribble2label", **cells) == "scribble2label"
+    assert row("s2l_contrast", **cells) == "s2l_contrast"
+    assert row("s2l_contrast", scales="R4x4", **cells) == "s2l_contrast:R4x4"
+    table = [one for one in load_suite("s2l-table1-monuseg").methods if one.name != "full"]
+    assert all(row(one.name, **one.settings) for one in table)
+
+
 def test_settings_of_our_own_are_no_row_of_a_paper_but_when_a_term_begins_is_no_other_method():
-    assert paper_row("mumford_shah", settings("mumford_shah", lambda_ms=4e-6)) is None
-    assert paper_row("cvm", settings("cvm", background=True)) is None
-    assert paper_row("gated_crf", settings("gated_crf", start=0.0)) == "gated_crf"
-    assert paper_row("a method of old", {}) is None
+    assert row("mumford_shah", lambda_ms=4e-6) is None
+    assert row("cvm", background=True) is None
+    assert row("gated_crf", start=0.0) == "gated_crf"
+    assert paper_row({"method": "a method of old", "all_settings": {}}) is None
+
+
+def test_a_sum_over_fewer_pixels_that_weighs_as_much_is_the_papers_row_and_stands_for_it():
+    small = {"size": 128, "batch": 12}
+    assert row("mumford_shah", lambda_ms=4e-6, **small) == row("mumford_shah", **small) == "mumford_shah"
+    assert row("mumford_shah", lambda_ms=2e-6, **small) is None
+    assert row("mumford_shah", lambda_ms=8e-6, size=128, batch=6) == "mumford_shah"
+    assert row("mumford_shah", lambda_ms=7.1e-6, size=96) == "mumford_shah"  # 7.11, rounded
+    bare, scaled = (entrant("mumford_shah", {}, **small, **one) for one in ({}, {"lambda_ms": 4e-6}))
+    assert standing_for([bare, scaled]) == standing_for([scaled, bare]) == {"mumford_shah": scaled}
+    assert standing_for([bare]) == {"mumford_shah": bare}
 
 
 def test_default_settings_stand_for_a_method_whatever_their_results():

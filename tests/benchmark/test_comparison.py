@@ -43,7 +43,7 @@ def result(method, seed, dice, **settings):
         "format": 1, "suite": "acdc-quick", "run": f"{label}/fold1-seed{seed}", "method": method, "settings": settings,
         "all_settings": settings, "tuned": {}, "protocol": "made up <b>", "fold": 1, "seed": seed,
         "data": {"name": "ACDC", "hash": "0" * 64, "training_cases": 5, "evaluated_cases": len(dice), "source": {}},
-        "training": {"net": "unet", "size": 128, "iterations": 1500, "select": "last"},
+        "training": {"net": "unet", "size": 128, "batch": 12, "iterations": 1500, "select": "last"},
         "hardware": {"processor": "one", "accelerator": None, "threads": 1, "precision": "32-true", "torch": "2"},
         "code": {"commit": "abcdef123456", "dirty": False},
         "cost": {"train_minutes": 2.0 * seed, "peak_memory_mb": {"host": 300}},

@@ -211,10 +211,19 @@ def test_only_marked_slices_are_drawn_on_request(options, three_slices_marked, t
 
 def test_selection_holds_out_whole_groups(options, phantoms):
     dataset = Dataset.open(phantoms)
-    fold, selection = split_of(Plan(**options), dataset, hold_out=True)
+    fold, selection = split_of(Plan(**options, hold_out=True), dataset)
     groups = {case.id: case.group for case in dataset.training}
     assert {groups[case] for case in selection}.isdisjoint({groups[case] for case in fold.train})
     assert len(selection) + len(fold.train) == len(dataset.training)
+    asked = split_of(Plan(**options | {"method": "contrast_map"}), dataset)  # which wants validation
+    assert asked == (fold, selection)
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.1, 1), (0.4, 2), (0.8, 4)])
+def test_so_many_groups_are_held_out(options, tmp_path, share, count):
+    dataset = make_phantoms(tmp_path / "five", training=5, testing=0, seed=0)
+    _, selection = split_of(Plan(**options, hold_out=True, hold_out_share=share), Dataset.open(dataset))
+    assert len({case.group for case in Dataset.open(dataset).training if case.id in selection}) == count
 
 
 def test_dense_truth_neither_trains_nor_selects_in_secret(options, phantoms, tmp_path):

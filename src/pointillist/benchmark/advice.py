@@ -17,7 +17,7 @@ from pointillist.data.kind import ImagesKind, MarksKind
 TABLE = "advice.json"
 LONG = 3000
 """Iterations from which a budget is long."""
-OPTIONS = ("size", "augmentation", "normalisation", "grid")
+OPTIONS = ("size", "batch", "augmentation", "normalisation", "grid")
 MARKS = {"points": "points", "scribbles": "scribbles", "any": "marks of any kind"}
 IMAGES = {
     "organs": "organs",
@@ -47,8 +47,10 @@ class Evidence:
         dsc: mean Dice over cases, classes and runs, with the BatchNorm statistics of training.
         reference: that of ``pce`` over the same folds, all its seeds.
         hd95: mean of ``hd95_pooled_bounded``.
+        hd95_reference: that of ``pce`` over the same folds.
         unit: of it.
-        folds: that were run; None stands for the held-out cases of the dataset.
+        folds: that were run, but for those by which a setting was chosen; None stands for the held-out cases of the
+            dataset.
         seeds: that were run.
         minutes: median of training.
         commits: of the code.
@@ -62,6 +64,7 @@ class Evidence:
     dsc: float
     reference: float
     hd95: float | None
+    hd95_reference: float | None
     unit: str
     folds: tuple[int | None, ...]
     seeds: tuple[int, ...]
@@ -126,6 +129,15 @@ def advised(rows: Sequence[Advice], marks: MarksKind, images: ImagesKind, iterat
     budgets = sorted(("short", "long"), key=lambda budget: budget != budget_of(iterations))
     places = product(((marks, images), (marks, "any"), ("any", "any")), budgets)
     return next((found[*place, budget] for place, budget in places if (*place, budget) in found), None)
+
+
+def pixels(options: Mapping[str, Any]) -> int:
+    """Of a batch, over which some terms are sums.
+
+    Args:
+        options: ``size`` and ``batch`` of a run.
+    """
+    return int(options["batch"]) * int(options["size"]) ** 2
 
 
 def titled(method: str, settings: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from pointillist.benchmark.advice import (
     advised,
     budget_of,
     cited,
+    pixels,
     titled,
 )
 from pointillist.data.dataset import Dataset
@@ -34,8 +35,8 @@ class Choice:
 
     Attributes:
         method: its name.
-        settings: where they differ from its defaults; those that weigh sums over pixels at the run's image size.
-        recipe: of its optimisation, as in the evidence.
+        settings: where they differ from its defaults; those that weigh sums over pixels at the run's images.
+        recipe: of its optimisation, as in the evidence, and the images a step that were asked for, else those there.
         net: name of the network in the evidence.
         reason: one line for the user, and for ``run.json``.
     """
@@ -61,7 +62,7 @@ def choose(
         dataset: that is learned from.
         iterations: optimiser steps.
         options: of the run, those of ``pointillist.benchmark.advice.OPTIONS``; the reason says where the evidence was
-            got with others.
+            got with others. Without ``batch`` it is the evidence's.
         cases: training cases that may be looked at; None for all.
         rows: the table; None for the package's.
 
@@ -75,17 +76,19 @@ def choose(
             "pce", {}, Recipe(), "unet", "pce: the table of advice is empty, and every method builds on this one"
         )
     base = row.nearest(kind.slices)
-    settings = _at_size(row.method, base, options["size"])
+    options = {"batch": base.options["batch"], **options}
+    settings = _as_strong(row.method, base, options)
     reason = _reason(row, base, settings, kind, iterations, options)
-    return Choice(row.method, settings, Recipe(**row.recipe), row.net, reason)
+    recipe = Recipe(**row.recipe | {"batch": options["batch"]})
+    return Choice(row.method, settings, recipe, row.net, reason)
 
 
-def _at_size(method: str, base: Evidence, size: int) -> dict[str, Any]:
+def _as_strong(method: str, base: Evidence, options: Mapping[str, Any]) -> dict[str, Any]:
     """The evidence's settings, as strong a pixel as there."""
     kind = method_named(method)
-    if base.options["size"] == size:
+    factor = pixels(base.options) / pixels(options)
+    if factor == 1:
         return dict(base.settings)
-    factor = (base.options["size"] / size) ** 2
     known = {name: one.default for name, one in settings_of(kind).items()} | base.settings
     return base.settings | {name: float(f"{known[name] * factor:.3g}") for name in kind.weigh_sums}
 

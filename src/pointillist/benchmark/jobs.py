@@ -21,7 +21,8 @@ from pointillist.runtime.events import read_events
 from pointillist.train.plan import Plan
 
 State = Literal["done", "recorded", "running", "failed", "partly", "to do"]
-_LATER = {"border", "select", "keep", "validate_every", "regions"}  # fields that came after the first results
+# fields that came after the first results
+_LATER = {"border", "select", "keep", "validate_every", "regions", "hold_out_share"}
 BEGIN = "benchmark"
 """The event that the runner writes whenever it begins or goes on with a run."""
 
@@ -138,7 +139,7 @@ class Job:
             "instances": suite.instances,
             # as they are by default, these go unnamed, and older results stay valid
             **suite.model_dump(include=_LATER, exclude_defaults=True),
-            **self.entry.model_dump(include={"groups", "select"}, exclude_none=True),
+            **self.entry.model_dump(include={"groups", "select", "hold_out_share"}, exclude_none=True),
             "method": self.entry.name,
             "settings": self.entry.all_settings(),
             "recipe": asdict(self.recipe),
@@ -201,6 +202,7 @@ class Job:
             recipe=self.recipe,
             checkpoint_every=suite.checkpoint_every,
             select=self.entry.select or suite.select,
+            hold_out_share=self.entry.hold_out_share or suite.hold_out_share,
             keep=suite.keep,
             validate_every=suite.validate_every,
         )

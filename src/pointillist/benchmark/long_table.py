@@ -44,7 +44,7 @@ def _lines(suite: str, result: Mapping[str, Any], papers: Sequence[str]) -> Iter
         "fold": result["fold"],
         "seed": result["seed"],
     }
-    row_name = paper_row(result["method"], result["all_settings"])
+    row_name = paper_row(result)
     for reading, content in result["readings"].items():
         pooled = ({"unit": "1", **line, "mean": line["value"]} for line in content.get("pooled", ()))
         for line in (*content["summary"], *pooled):

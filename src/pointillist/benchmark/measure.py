@@ -115,7 +115,7 @@ def cache_of(plan: Plan, dataset: Dataset) -> SliceCache:
 def _training_images(plan: Plan, dataset: Dataset) -> Iterator[Tensor]:
     """The images that the run was trained on."""
     source = SliceSource.open(cache_of(plan, dataset), plan.device)
-    slices = source.cache.subset(split_of(plan, dataset, hold_out=plan.select == "marks")[0].train)
+    slices = source.cache.subset(split_of(plan, dataset)[0].train)
     images = training_images(source, slices, augmentation_named(plan.augmentation), batch=plan.batch, seed=plan.seed)
     return (image.to(plan.device) for image in images)
 

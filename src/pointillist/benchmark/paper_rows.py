@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -9,10 +10,13 @@ from typing import Any
 
 import yaml
 
+from pointillist.benchmark.advice import pixels
 from pointillist.benchmark.comparison import Entrant
 from pointillist.methods import methods
 from pointillist.methods._settings import settings_of
 
+_PUBLISHED_PIXELS = pixels({"size": 256, "batch": 12})
+_ROUNDED = 0.03  # as far as a scaled weight may be from the exact one
 _NO_OTHER_METHOD = {"start", "refresh"}
 """Settings that adapt a method to its budget: when a term begins to count, epochs for the number of images."""
 
@@ -28,43 +32,58 @@ def changed_settings(method: str, settings: Mapping[str, Any]) -> dict[str, Any]
     return {name: value for name, value in settings.items() if name in known and value != known[name].default}
 
 
-def paper_row(method: str, settings: Mapping[str, Any]) -> str | None:
+def paper_row(result: Mapping[str, Any]) -> str | None:
     """Name of the row in the papers' tables, ``pclmix`` or ``pclmix:#1 sup``; None for settings that no paper prints.
 
     Args:
-        method: its name.
-        settings: all of them.
+        result: results file: ``method``, ``all_settings``, and of ``training`` the ``size`` and ``batch``.
     """
+    method: str = result["method"]
     if method not in methods():
         return None
+    as_strong = _as_strong_as_published(result)
     changed = {
-        name: value for name, value in changed_settings(method, settings).items() if name not in _NO_OTHER_METHOD
+        name: value
+        for name, value in changed_settings(method, result["all_settings"]).items()
+        if name not in _NO_OTHER_METHOD and not (name in methods()[method].weigh_sums and as_strong)
     }
     if not changed:
         return method
-    return next((row for row, one in _variants().items() if row.partition(":")[0] == method and one == changed), None)
+    rows = (row for row, those in _variants().items() if row.partition(":")[0] == method and changed in those)
+    return next(rows, None)
 
 
 def standing_for(entrants: Sequence[Entrant]) -> dict[str, Entrant]:
     """The method of a suite that stands for each row of the papers' tables.
 
-    Where several do, it is the one with most settings at their defaults, of those the one whose recipe, network and
-    data are the suite's, whatever their results.
+    Where several do, it is one whose sums over pixels weigh what they weigh in the papers' images; of those the one
+    with most settings at their defaults, of those the one whose recipe, network and data are the suite's, whatever
+    their results.
     """
     found: dict[str, Entrant] = {}
-    for one in sorted(entrants, key=lambda one: (_number_changed(one), one.label != one.method, one.label)):
-        row = paper_row(one.method, one.results[0]["all_settings"])
+    for one in sorted(entrants, key=_how_unlike):
+        row = paper_row(one.results[0])
         if row is not None:
             found.setdefault(row, one)
     return found
 
 
-def _number_changed(one: Entrant) -> int:
-    return len(changed_settings(one.method, one.results[0]["all_settings"])) if one.method in methods() else 0
+def _how_unlike(one: Entrant) -> tuple[bool, int, bool, str]:
+    first, known = one.results[0], one.method in methods()
+    changed = len(changed_settings(one.method, first["all_settings"])) if known else 0
+    return known and not _as_strong_as_published(first), changed, one.label != one.method, one.label
+
+
+def _as_strong_as_published(result: Mapping[str, Any]) -> bool:
+    """Whether what weighs sums over a batch's pixels has its default times so many times fewer pixels as there are."""
+    kind, training = methods()[result["method"]], result["training"]
+    factor = _PUBLISHED_PIXELS / pixels(training) if kind.weigh_sums else 1.0
+    defaults = {name: factor * settings_of(kind)[name].default for name in kind.weigh_sums}
+    return all(math.isclose(result["all_settings"][name], one, rel_tol=_ROUNDED) for name, one in defaults.items())
 
 
 @cache
-def _variants() -> dict[str, dict[str, Any]]:
+def _variants() -> dict[str, list[dict[str, Any]]]:
     text = (files("pointillist.benchmark") / "published_variants.yaml").read_text("utf-8")
-    found: dict[str, dict[str, Any]] = yaml.safe_load(text)
+    found: dict[str, list[dict[str, Any]]] = yaml.safe_load(text)
     return found

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 from pointillist.benchmark.advice import OPTIONS, Advice, Evidence, advised, budget_of
 from pointillist.benchmark.comparison import OVERALL, Entrant
 from pointillist.benchmark.paper_rows import changed_settings
+from pointillist.benchmark.suite import load_suite, shipped
 from pointillist.data.kind import ImagesKind, MarksKind
 from pointillist.data.simulate import generator_named
 from pointillist.methods import methods
@@ -68,11 +69,6 @@ class Track:
     candidates: Mapping[Key, Candidate]
 
     @property
-    def reference(self) -> Candidate:
-        """The candidate that gains are measured from."""
-        return next(one for key, one in self.candidates.items() if key.method == REFERENCE)
-
-    @property
     def best(self) -> Candidate:
         """The candidate that gains most, in hindsight: methods may have been run on unlike folds."""
         return max(self.candidates.values(), key=lambda one: one.gain)
@@ -105,7 +101,8 @@ def advice_from(tracks: Sequence[Track]) -> tuple[Advice, ...]:
 
     The method of a row has the highest mean gain of Dice over ``pce`` on the row's tracks, less one standard error
     σ/√runs, where σ is the median spread between the seeds of a method; on a track where it was not run its gain
-    is 0. Of those within ``MARGIN`` of it, the one with the smallest HD95 relative to that of ``pce`` is taken.
+    is 0. Of those within ``MARGIN`` of it on its tracks, the one with the smallest HD95 relative to that of ``pce`` is
+    taken. Folds by which a setting was chosen do not count.
     """
     sigma = _spread(tracks)
     rows = []
@@ -163,30 +160,39 @@ def _track(name: str, entrants: Sequence[Entrant]) -> Track | None:
     pce = next((one for one in entrants if one.label == REFERENCE), None)
     if kind is None or images is None or pce is None:
         return None
-    base = _dice(pce)
+    looked_at = _tuned_folds(name)
     candidates: dict[Key, Candidate] = {}
     for one in entrants:
-        shared = {run: dice for run, dice in _dice(one).items() if run[0] in {fold for fold, _ in base}}
-        if one.method in known and one.method != BOUND and shared:
-            candidate = _candidate(name, one, shared, _mean_over_folds(base, {fold for fold, _ in shared}))
+        folds = {result["fold"] for result in one.results} - looked_at.get(one.label, set())
+        mine, theirs = (_on_folds(each, folds & {result["fold"] for result in pce.results}) for each in (one, pce))
+        if one.method in known and one.method != BOUND and mine and theirs:
+            candidate = _candidate(name, mine, theirs)
             rival = candidates.get(candidate.key)
-            if rival is None or len(rival.dice) < len(shared):
+            if rival is None or len(rival.dice) < len(candidate.dice):
                 candidates[candidate.key] = candidate
     if len(candidates) < 2:
         return None
     return Track(name, first["data"]["name"], kind, images, first["training"]["iterations"], candidates)
 
 
-def _mean_over_folds(dice: Mapping[tuple[int | None, int], float], folds: Collection[int | None]) -> float:
-    return fmean(value for (fold, _), value in dice.items() if fold in folds)
+def _tuned_folds(suite: str) -> dict[str, set[int]]:
+    """Of the entries of a suite: the folds by which a setting was chosen."""
+    entries = load_suite(suite).methods if suite in shipped() else ()
+    return {entry.label: set(entry.tuned_folds) for entry in entries}
 
 
-def _candidate(suite: str, one: Entrant, dice: dict[tuple[int | None, int], float], reference: float) -> Candidate:
-    first = one.results[0]
-    used = [result for result in one.results if (result["fold"], result["seed"]) in dice]
-    lengths = {unit: one.mean(READING, OVERALL, "hd95_pooled_bounded", unit) for unit in ("mm", "voxel")}
-    unit = "mm" if lengths["mm"] is not None else "voxel"
-    hd95 = lengths[unit]
+def _on_folds(one: Entrant, folds: Collection[int | None]) -> Entrant | None:
+    """The results of some folds that have a Dice; None where there are none."""
+    dice = _dice(one)
+    kept = tuple(x for x in one.results if x["fold"] in folds and (x["fold"], x["seed"]) in dice)
+    return Entrant(one.label, one.title, kept) if kept else None
+
+
+def _candidate(suite: str, one: Entrant, reference: Entrant) -> Candidate:
+    """A method beside ``pce`` on the same folds."""
+    first, dice = one.results[0], _dice(one)
+    of_unit = {unit: [_hd95(each, unit) for each in (one, reference)] for unit in ("mm", "voxel")}
+    unit = "mm" if of_unit["mm"][0] is not None else "voxel"
     evidence = Evidence(
         suite=suite,
         settings=changed_settings(one.method, first["all_settings"]),
@@ -194,16 +200,22 @@ def _candidate(suite: str, one: Entrant, dice: dict[tuple[int | None, int], floa
         options={name: first["training"][name] for name in OPTIONS},
         slices=first["data"]["training_slices"],
         dsc=round(fmean(dice.values()), 4),
-        reference=round(reference, 4),
-        hd95=None if hd95 is None else round(hd95, 2),
+        reference=round(fmean(_dice(reference).values()), 4),
+        hd95=of_unit[unit][0],
+        hd95_reference=of_unit[unit][1],
         unit=unit,
         folds=tuple(dict.fromkeys(fold for fold, _ in dice)),
         seeds=tuple(sorted({seed for _, seed in dice})),
-        minutes=round(median(result["cost"]["train_minutes"] for result in used), 1),
-        commits=tuple(sorted({result["code"]["commit"] for result in used if result["code"]["commit"]})),
+        minutes=round(median(result["cost"]["train_minutes"] for result in one.results), 1),
+        commits=tuple(sorted({result["code"]["commit"] for result in one.results if result["code"]["commit"]})),
     )
     recipe, net = first["training"]["recipe"], first["training"]["net"]
     return Candidate(_key(one.method, evidence.settings, recipe, net), evidence, dice)
+
+
+def _hd95(one: Entrant, unit: str) -> float | None:
+    value = one.mean(READING, OVERALL, "hd95_pooled_bounded", unit)
+    return None if value is None else round(value, 2)
 
 
 def _key(method: str, settings: Mapping[str, Any], recipe: Mapping[str, Any], net: str) -> Key:
@@ -241,11 +253,12 @@ def _row(tracks: Sequence[Track], sigma: float, place: Mapping[str, Any]) -> Adv
         return gain(key) - noise * (key.method != REFERENCE)
 
     def distance(key: Key) -> float:
-        pairs = [(one.evidence.hd95, track.reference.evidence.hd95) for track, one in ran[key]]
+        pairs = [(one.evidence.hd95, one.evidence.hd95_reference) for _, one in ran[key]]
         return sum(math.log(mine / base) for mine, base in pairs if mine and base) / len(tracks)
 
-    highest = max(careful(key) for key in keys)
-    key = min((key for key in keys if careful(key) >= highest - MARGIN), key=lambda key: (distance(key), -careful(key)))
+    best = max(keys, key=careful)
+    least = careful(best) - MARGIN * len(ran[best]) / len(tracks)
+    key = min((key for key in keys if careful(key) >= least), key=lambda key: (distance(key), -careful(key)))
     return Advice(
         **place,
         method=key.method,

@@ -36,7 +36,7 @@ def result_of(
         peak_memory_mb: the most that the last process held.
     """
     dataset = Dataset.open(Path(plan.dataset))
-    fold, _ = split_of(plan, dataset, hold_out=plan.select == "marks")
+    fold, _ = split_of(plan, dataset)
     begun = job.begun()
     run = json.loads(read_bytes(job.folder / "run.json"))
     evaluated = {row[0] for row in readings["plain"]["cases"]["rows"]}

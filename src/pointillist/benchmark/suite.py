@@ -56,7 +56,9 @@ class Entry(Section):
         groups: patients or slides that are trained on, drawn by the seed; None takes all.
         count: marks of a class in a slice (or what else the suite's generator counts), in place of the suite's number.
         select: as of the suite, for this method alone.
+        hold_out_share: likewise.
         tuned: which settings were chosen by looking at results, and where.
+        tuned_folds: those of the suite whose results were looked at; they say nothing about the method.
     """
 
     name: str
@@ -66,7 +68,9 @@ class Entry(Section):
     groups: int | None = Field(default=None, ge=1)
     count: int | None = Field(default=None, ge=1)
     select: Literal["last", "marks"] | None = None
+    hold_out_share: float | None = Field(default=None, gt=0, lt=1)
     tuned: dict[str, str] = Field(default_factory=dict)
+    tuned_folds: tuple[Positive, ...] = ()
 
     @property
     def label(self) -> str:
@@ -90,7 +94,7 @@ class Entry(Section):
         return of_suite.model_copy(update={"marks": of_suite.marks.model_copy(update={"count": self.count})})
 
     def _others(self) -> dict[str, Any]:
-        return self.model_dump(include={"net", "groups", "count", "select"}, exclude_none=True)
+        return self.model_dump(include={"net", "groups", "count", "select", "hold_out_share"}, exclude_none=True)
 
     def all_settings(self) -> dict[str, Any]:
         """Every setting of the method with the value it has here.
@@ -126,7 +130,8 @@ class Suite(Section):
             ``pointillist.predict.predictor.Predictor``.
         checkpoint_every: optimiser steps between checkpoints.
         validate_every: optimiser steps between validations on held-out marks, for methods that ask for them.
-        select: ``marks`` holds a tenth of the training groups out and keeps the best weights by their marks.
+        select: ``marks`` holds training groups out and keeps the best weights by their marks.
+        hold_out_share: share of the training groups that is held out, where validation is asked for.
         keep: models that every run keeps on the way, each evaluated, so that rules of selection can be compared.
         published: tables of papers that ask the same, as ``PAPER, table N, DATASET``.
     """
@@ -151,6 +156,7 @@ class Suite(Section):
     checkpoint_every: Positive = 250
     validate_every: Positive = 250
     select: Literal["last", "marks"] = "last"
+    hold_out_share: float = Field(default=0.1, gt=0, lt=1)
     keep: int = Field(default=0, ge=0)
     published: tuple[str, ...] = ()
 

@@ -58,8 +58,9 @@ def train(
         Literal["last", "marks"], typer.Option(help="Keep the last iterate, or the best on held-out marks.")
     ] = "last",
     hold_out: Annotated[
-        bool, typer.Option("--hold-out", help="Validate on the marks of a tenth of the patients or slides.")
+        bool, typer.Option("--hold-out", help="Validate on the marks of held-out patients or slides.")
     ] = False,
+    hold_out_share: Annotated[float, typer.Option(help="Share of them, where marks are held out.")] = 0.1,
     keep: Annotated[int, typer.Option(min=0, help="Also keep so many models on the way, in RUN/kept.")] = 0,
     validate_every: Annotated[
         int, typer.Option(min=1, help="Steps between validations on held-out marks, where there are any.")
@@ -110,7 +111,7 @@ def train(
                 "grid": grid,
             }
             if method == AUTO:
-                choice = _chosen(dataset, fold, iterations or _ITERATIONS, data)
+                choice = _chosen(dataset, fold, iterations or _ITERATIONS, data | ({"batch": batch} if batch else {}))
                 method, given, recipe, chosen = choice.method, choice.settings | given, choice.recipe, choice.reason
                 net = net if _stated(context, "net") else choice.net
                 typer.echo(f"auto: {chosen}")
@@ -135,6 +136,7 @@ def train(
                 threads=threads or idle_threads(),
                 select=select,
                 hold_out=hold_out,
+                hold_out_share=hold_out_share,
                 keep=keep,
                 validate_every=validate_every,
                 recalibrate_bn=recalibrate_bn,

@@ -114,6 +114,5 @@ def affordable_iterations(plan: Plan, method: Method, source: SliceSource, train
         seconds=min(_SECONDS, 3 * (plan.minutes or 0)),
     )
     recalibration = _WITHOUT_GRADIENT * step * math.ceil(len(train) / plan.batch) if plan.recalibrate_bn else 0.0
-    validates = plan.hold_out or plan.select == "marks" or method.needs.validation
-    each = step + (recalibration / plan.validate_every if validates else 0.0)
+    each = step + (recalibration / plan.validate_every if plan.validates else 0.0)
     return max(1, int((60 * (plan.minutes or 0) - recalibration) / each))

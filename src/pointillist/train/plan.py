@@ -20,10 +20,8 @@ from pointillist.data.dataset import Dataset
 from pointillist.data.split import Split, drawn_groups, held_out
 from pointillist.data.writers import write_json
 from pointillist.errors import InputError
-from pointillist.methods import Recipe
+from pointillist.methods import Recipe, method_named
 from pointillist.predict.device import choose_precision
-
-_SELECTION_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,8 @@ class Plan:
         precision: ``32-true`` or ``bf16-mixed``.
         threads: of the processor.
         select: ``last`` keeps the last iterate, ``marks`` the best by partial cross-entropy on held-out marks.
-        hold_out: validate on the marks of a tenth of the groups even where the last iterate is kept.
+        hold_out: validate on the marks of held-out groups even where the last iterate is kept.
+        hold_out_share: share of the groups that validation takes, where there is any.
         recalibrate_bn: re-estimate BatchNorm statistics without dropout before validation and saving.
         augmentation: its name.
         normalisation: of intensities, by name.
@@ -82,6 +81,7 @@ class Plan:
     threads: int = 1
     select: Literal["last", "marks"] = "last"
     hold_out: bool = False
+    hold_out_share: float = 0.1
     recalibrate_bn: bool = False
     augmentation: str = "acdc"
     normalisation: NormalisationName = "acdc"
@@ -126,6 +126,11 @@ class Plan:
                 received=self.keep,
                 todo="keep fewer",
             )
+
+    @property
+    def validates(self) -> bool:
+        """Whether groups are held out of training, and their marks predicted now and then."""
+        return self.hold_out or self.select == "marks" or method_named(self.method).needs.validation
 
     @property
     def kept_steps(self) -> frozenset[int]:
@@ -174,15 +179,12 @@ def read_plan(run: Path) -> Plan:
         ) from error
 
 
-def split_of(
-    plan: Plan, dataset: Dataset, *, hold_out: bool, among: frozenset[str] | None = None
-) -> tuple[Split, tuple[str, ...]]:
+def split_of(plan: Plan, dataset: Dataset, *, among: frozenset[str] | None = None) -> tuple[Split, tuple[str, ...]]:
     """Which cases a run trains on, and which it validates on.
 
     Args:
-        plan: names the fold.
+        plan: names the fold, and says whether it validates.
         dataset: the cases.
-        hold_out: whether a tenth of the groups is held out for validation on their marks.
         among: the cases that may be trained on or held out for validation; None is all.
 
     Returns:
@@ -218,9 +220,9 @@ def split_of(
     if plan.groups is not None:
         fold = replace(fold, train=drawn_groups(groups, plan.groups, plan.seed))
         groups = {case: groups[case] for case in fold.train}
-    if not hold_out:
+    if not plan.validates:
         return fold, ()
-    selection = held_out(groups, _SELECTION_SHARE, plan.seed)
+    selection = held_out(groups, plan.hold_out_share, plan.seed)
     return replace(fold, train=selection.train), selection.val
 
 

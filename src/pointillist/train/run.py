@@ -99,15 +99,14 @@ def _prepare(plan: Plan) -> _Ready:
     method = new_method(plan, dataset)
     truth = method.needs.dense_truth
     _refuse_truth(plan, dataset, wanted=truth)
-    split_of(plan, dataset, hold_out=False)  # a fold that is not there is said before a cache is made
+    split_of(plan, dataset)  # a fold that is not there is said before a cache is made
     cache = cached(dataset, CacheSettings(plan.size, plan.grid, plan.normalisation, truth=truth))
     everything = cache.subset(case.id for case in dataset.training)
     usable = cache.marked(everything) if plan.only_marked and not truth else everything
     if not len(usable):
         raise _unmarked(plan, "training")
     among = frozenset(cache.ids[number].partition("/")[0] for number in usable.tolist())
-    hold_out = plan.select == "marks" or plan.hold_out or method.needs.validation
-    fold, held_out = split_of(plan, dataset, hold_out=hold_out, among=among)
+    fold, held_out = split_of(plan, dataset, among=among)
     train_slices, validation = (
         slices[np.isin(slices, usable)] for slices in (cache.subset(fold.train), cache.subset(held_out))
     )
