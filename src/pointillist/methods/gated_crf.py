@@ -31,7 +31,9 @@ class GatedCRF(SingleNet):
 
     Found: the public code pads colours and coordinates with zeros, so a constant prediction does not score 0; values
     differ, gradients do not. The original works on a quarter of the resolution with a validity mask, WSL4MIS on the
-    full one without.
+    full one without. Here pixels in margins that a rotation uncovers, which hold no image, neither give nor take. The
+    window is one of pixels: at half the side of the published 256² a boundary takes twice the share of the pixels,
+    and the term weighs twice as much.
 
     Args:
         net: the network.
