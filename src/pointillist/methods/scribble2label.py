@@ -30,7 +30,8 @@ class Scribble2Label(SingleNet):
 
     When: the network is right in most places once it has learned from the marks, and marks are too few to learn the
     rest. Wrong predictions that are sure stay: not for a network that pCE alone leads astray. The averages are made
-    in eval mode, so in runs of under 2,000 steps they carry the error of lagging BatchNorm statistics.
+    in eval mode, so in runs of under 2,000 steps they carry the error of lagging BatchNorm statistics; and where few
+    updates come before ``start``, its first labels are single predictions: choose ``refresh`` and ``start`` for more.
 
     Found: the averages of the public codes begin at 0 and are not corrected, so nothing is sure before
     1 − (1−α)ⁿ > t: the 8th update at α = 0.2, t = 0.8, the 29th at α = 0.1, t = 0.95. With two classes the original
