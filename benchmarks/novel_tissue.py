@@ -104,7 +104,7 @@ def cases_of(
     """Of each held-out image of a run the measures, means over its blobs."""
     plan = read_plan(run)
     dataset = Dataset.open(Path(plan.dataset))
-    fold, _ = split_of(plan, dataset, hold_out=False)
+    fold, _ = split_of(plan, dataset)
     folder = run / "recalibrated" if options.reading == "recalibrated" else run
     predictor = Predictor(*load_model(folder), precision="fp32")
     held_out = [dataset.case(name) for name in fold.val] if plan.fold is not None else list(dataset.testing)

@@ -39,12 +39,12 @@ def table(heads: list[str], rows: Iterable[list[str]]) -> list[str]:
 
 
 def order(entrants: Sequence[Entrant], tables: Iterable[str]) -> list[str]:
-    """Our order by DSC beside each paper's, and how far they agree; a method's default settings stand for it."""
-    mine = standing_for(entrants)
-    means = {row: one.mean(READING, *HEADS["DSC"][:3]) for row, one in mine.items()}
-    ours = {row: value for row, value in means.items() if value is not None}
+    """Our order by DSC beside each paper's, and how far they agree; see ``standing_for`` for whose row is taken."""
     lines = []
     for place in tables:
+        mine = standing_for(entrants, place)
+        means = {row: one.mean(READING, *HEADS["DSC"][:3]) for row, one in mine.items()}
+        ours = {row: value for row, value in means.items() if value is not None}
         theirs = table_of(place, roles=get_args(Role))
         common = [name for name in theirs if name in ours]
         if len(common) < LEAST:
@@ -109,7 +109,7 @@ def advice_costs(suites: Mapping[str, Sequence[Entrant]]) -> list[str]:
         "",
         "Dice (plain reading) of the method that the table of advice names, below the best one in hindsight: with the "
         "table made from all tracks, and with one made without the tracks of the same data and marks. `pce` and the "
-        "best one for scale; –: the method was not run on the track.",
+        "best one for scale; –: the method was not run on the track. Folds by which a setting was chosen are left out.",
         "",
         *table(
             ["track", "best in hindsight", "DSC", "`pce`", "advice from all", "loss", "advice from the others", "loss"],
@@ -246,9 +246,10 @@ def steps() -> list[str]:
     return [
         "## Steps against the public formulations",
         "",
-        f"{found['what']}. PSCV: one cosine after the other. AttenScribble: whole attention maps, and every window of "
-        "the CRF gathered. PCLMix: the whole network once a decoder, all graphs kept to the end. Memory above what the "
-        "process held before: of the tensors, every block mapped by itself, and with the gaps that glibc leaves. "
+        f"{found['what']}. PSCV, which has no public code: one cosine after the other. AttenScribble: whole attention "
+        "maps, and every window of the CRF gathered. PCLMix: the whole network once a decoder, all graphs kept to the "
+        "end. Memory above what the process held before: of the tensors, every block mapped by itself, and with the "
+        "gaps that glibc leaves. "
         f"{found['hardware']['processor']}, torch {found['software']['torch']}, commit {found['commit'][:8]}.",
         "",
         *table(

@@ -1,10 +1,11 @@
 """Steps of PSCV, AttenScribble and PCLMix against their public forms: forward and backward, one core.
 
-PSCV: one cosine after the other. AttenScribble: whole attention maps, and every window of the CRF gathered. PCLMix: the
-whole network once a decoder, all graphs kept to the end. Each form runs in a process of its own, so that its peak
-memory can be told apart; the published U-Net, every term counting, no dropout and fixed normalisation, so that both
-compute the same. Once with every block of 256 KiB or more mapped by itself, so that a process holds what its tensors
-hold, and once with the gaps that glibc leaves between blocks of many sizes. Writes results/steps.json.
+PSCV, which has no public code: one cosine after the other. AttenScribble: whole attention maps, and every window of
+the CRF gathered. PCLMix: the whole network once a decoder, all graphs kept to the end. Each form runs in a process of
+its own, so that its peak memory can be told apart; the published U-Net, every term counting, no dropout and fixed
+normalisation, so that both compute the same. Once with every block of 256 KiB or more mapped by itself, so that a
+process holds what its tensors hold, and once with the gaps that glibc leaves between blocks of many sizes. Writes
+results/steps.json.
 
     python benchmarks/steps.py
 """

@@ -82,9 +82,9 @@ def test_one_lucky_seed_does_not_beat_three():
 
 
 def test_the_margin_is_one_of_tracks_that_were_run():
-    """On one of three tracks .03 more is no tie, though it is .01 over all three."""
+    """On one of three tracks .025 more is no tie, though it is less than .01 over all three."""
     wide = ("mumford_shah", 0.80, {"hd95": 9.0})
-    near = ("attenscribble", 0.77, {"hd95": 3.0})
+    near = ("attenscribble", 0.775, {"hd95": 3.0})
     others = {
         name: [entrant(name, "pce", 0.5, importer=importer), entrant(name, "dmpls", 0.5, importer=importer)]
         for name, importer in (("b-quick", "chaos"), ("c-quick", "btcv"))

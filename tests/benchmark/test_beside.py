@@ -41,8 +41,8 @@ def entrant(method, values, *, pooled=(), suite="acdc-quick", fold=1, label=None
     )
 
 
-def row(method, *, size=256, batch=12, **changes):
-    return paper_row(entrant(method, {}, size=size, batch=batch, **changes).results[0])
+def row(method, *, size=256, batch=12, place=None, **changes):
+    return paper_row(entrant(method, {}, size=size, batch=batch, **changes).results[0], place)
 
 
 def test_every_variant_of_the_papers_is_a_row_that_settings_make():
@@ -62,15 +62,16 @@ def test_every_variant_of_the_papers_is_a_row_that_settings_make():
     assert made == variants
 
 
-def test_constants_that_a_paper_has_on_one_dataset_are_its_rows_too():
-    assert row("pscv", lambda_cv=0.3) == "pscv"
-    assert row("full", loss="ce") == "full"
-    cells = {"alpha": 0.1, "threshold": 0.95, "refresh": 5, "start": 0.01}
-    assert row("scribble2label", **cells) == "scribble2label"
-    assert row("s2l_contrast", **cells) == "s2l_contrast"
-    assert row("s2l_contrast", scales="R4x4", **cells) == "s2l_contrast:R4x4"
-    table = [one for one in load_suite("s2l-table1-monuseg").methods if one.name != "full"]
-    assert all(row(one.name, **one.settings) for one in table)
+def test_constants_of_a_table_are_those_of_its_row_there_alone():
+    synapse, acdc, cells = "PSCV, table 1, Synapse", "PSCV, table 2, ACDC", "S2L-MCR, table 1, MoNuSeg"
+    assert row("pscv", place=synapse, lambda_cv=0.3) == row("pscv", place=synapse) == "pscv"
+    assert row("pscv", place=acdc, lambda_cv=0.3) is row("pscv", lambda_cv=0.3) is None
+    assert row("full", place=acdc, loss="ce") == "full"
+    weak, strong = (entrant("pscv", {}, **one) for one in ({}, {"lambda_cv": 0.3}))
+    assert standing_for([weak, strong], synapse) == standing_for([strong, weak], synapse) == {"pscv": strong}
+    assert standing_for([weak, strong], acdc) == standing_for([weak, strong]) == {"pscv": weak}
+    found = [row(one.name, place=cells, **one.settings) for one in load_suite("s2l-table1-monuseg").methods]
+    assert found == ["scribble2label", "s2l_contrast:R1x1", "s2l_contrast:R4x4", "s2l_contrast", "full"]
 
 
 def test_settings_of_our_own_are_no_row_of_a_paper_but_when_a_term_begins_is_no_other_method():

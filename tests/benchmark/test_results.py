@@ -69,6 +69,18 @@ def test_no_place_of_this_machine_is_recorded(smoke, out):
         assert str(out) not in job.result.read_text()
 
 
+def test_held_out_patients_are_not_counted_as_trained_on(tmp_path):
+    """``contrast_map`` holds patients out although nobody asked; phantoms have two volumes a patient."""
+    dataset = {"importer": "phantoms", "training": 4, "testing": 1}
+    jobs = small_jobs(tmp_path, dataset=dataset, methods=["pce", "contrast_map"], iterations=2, hold_out_share=0.5)
+    run_jobs(jobs, None, MACHINE)
+    every, half = (read_result(job.result) for job in jobs)
+    assert (every["data"]["training_groups"], every["data"]["training_cases"]) == (4, 8)
+    assert (half["data"]["training_groups"], half["data"]["training_cases"]) == (2, 4)
+    assert half["training"]["hold_out_share"] == 0.5
+    assert "hold_out_share" not in every["training"]
+
+
 def test_results_are_kept_where_they_are_asked_for(smoke, out):
     kept = {path.name: path.read_text() for path in (out / "kept" / "smoke").iterdir()}
     assert kept == {job.kept_as: job.result.read_text() for job in smoke}

@@ -108,6 +108,21 @@ def test_what_an_entry_changes_gives_it_a_place_of_its_own(tmp_path):
     assert [job.recipe.lr for job in jobs] == [0.01, 0.01, 0.01, 0.001]
 
 
+def test_an_entry_may_hold_out_another_share(tmp_path):
+    methods = ["pce", {"name": "pce", "hold_out_share": 0.3}]
+    suite, own = jobs_of(load_suite(str(suite_file(tmp_path, methods=methods, hold_out_share=0.2))), tmp_path)
+    assert [job.plan(tmp_path, MACHINE).hold_out_share for job in (suite, own)] == [0.2, 0.3]
+    assert suite.fingerprint != own.fingerprint
+    assert own.title == "pce hold_out_share=0.3, test, seed1"
+
+
+@pytest.mark.parametrize("entry", [{"tuned": {"start": "a look"}, "tuned_folds": [11]}, {"tuned_folds": [1]}])
+def test_folds_that_were_looked_at_are_of_the_suite_and_of_a_tuned_entry(tmp_path, entry):
+    with pytest.raises(InputError, match="names something that there is not") as raised:
+        load_suite(str(suite_file(tmp_path, methods=[{"name": "gated_crf", **entry}], folds=[1])))
+    assert raised.value.where.endswith("tuned_folds")
+
+
 def test_an_entry_may_have_a_network_of_its_own(tmp_path):
     methods = ["pce", {"name": "pce", "net": "resnet50_unet"}]
     plain, deep = jobs_of(load_suite(str(suite_file(tmp_path, methods=methods))), tmp_path)
@@ -229,5 +244,6 @@ def test_the_fingerprint_holds_what_decides_the_result(tmp_path):
     assert fingerprint(validate_every=7) != same
     (job,) = jobs_of(load_suite(str(suite_file(tmp_path, validate_every=7, methods=["pce"], seeds=[1]))), tmp_path)[:1]
     assert job.plan(tmp_path, MACHINE).validate_every == 7
+    assert fingerprint(hold_out_share=0.2) != same
     assert fingerprint(dataset=phantoms | {"seed": 9}) != same
     assert fingerprint(dataset=phantoms | {"marks": {"generator": "word"}}) != same

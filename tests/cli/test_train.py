@@ -32,9 +32,15 @@ def test_a_run_is_as_long_as_its_steps_or_as_its_time(dataset, tmp_path, capsys)
 
 
 def test_training_goes_on_from_an_earlier_run_for_a_time(dataset, tmp_path, capsys):
-    assert run(dataset, tmp_path / "one", *CHEAP, "--iterations", 2, "--only-marked", "--hold-out") == 0
+    assert (
+        run(
+            dataset, tmp_path / "one", *CHEAP, "--iterations", 2, "--only-marked", "--hold-out", "--hold-out-share", 0.4
+        )
+        == 0
+    )
     one = json.loads((tmp_path / "one" / "run.json").read_text())["plan"]
     assert (one["iterations"], one["minutes"], one["only_marked"], one["hold_out"]) == (2, None, True, True)
+    assert one["hold_out_share"] == 0.4
     assert run(dataset, tmp_path / "two", *CHEAP, "--minutes", 0.01, "--init", tmp_path / "one") == 0
     two = json.loads((tmp_path / "two" / "run.json").read_text())["plan"]
     assert two["minutes"] == 0.01

@@ -54,7 +54,7 @@ def test_the_budget_is_spent_on_steps_and_on_statistics(monkeypatch):
     monkeypatch.setattr(pace, "seconds_a_step", lambda *_, **__: 0.3)
     monkeypatch.setattr(pace, "TargetStore", lambda _: None)
     method, train = Clockwork([]), np.arange(100)
-    method.needs = type("Needs", (), {"soft_targets": False, "validation": False, "shared_geometry": False})
+    method.needs = type("Needs", (), {"soft_targets": False, "shared_geometry": False})
 
     def steps(**changes):
         plan = Plan("D", "pce", minutes=1, batch=10, **changes)

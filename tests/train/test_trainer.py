@@ -219,6 +219,13 @@ def test_selection_holds_out_whole_groups(options, phantoms):
     assert asked == (fold, selection)
 
 
+@pytest.mark.parametrize("share", [0, 1, 1.5, -0.1, float("nan")])
+def test_an_impossible_share_is_refused(options, share):
+    with pytest.raises(InputError, match="cannot be held out") as raised:
+        Plan(**options, hold_out_share=share)  # whether it validates or not
+    assert raised.value.where == "--hold-out-share"
+
+
 @pytest.mark.parametrize(("share", "count"), [(0.1, 1), (0.4, 2), (0.8, 4)])
 def test_so_many_groups_are_held_out(options, tmp_path, share, count):
     dataset = make_phantoms(tmp_path / "five", training=5, testing=0, seed=0)

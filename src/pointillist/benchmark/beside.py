@@ -63,7 +63,7 @@ def beside(place: str, entrants: Sequence[Entrant], reading: str) -> Beside | No
         entrants: the methods of a suite.
         reading: which of our readings.
     """
-    mine = standing_for(entrants)
+    mine = standing_for(entrants, place)
     figures = [one for one in published() if one.place == place and one.method in mine]
     tables = [
         table

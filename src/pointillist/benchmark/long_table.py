@@ -44,22 +44,21 @@ def _lines(suite: str, result: Mapping[str, Any], papers: Sequence[str]) -> Iter
         "fold": result["fold"],
         "seed": result["seed"],
     }
-    row_name = paper_row(result)
+    rows = {place: paper_row(result, place) for place in papers}
     for reading, content in result["readings"].items():
         pooled = ({"unit": "1", **line, "mean": line["value"]} for line in content.get("pooled", ()))
         for line in (*content["summary"], *pooled):
             row = known | {"reading": reading} | {key: line[key] for key in COLUMNS if key in line}
-            yield from (row | beside for beside in _beside(row_name, line, papers))
+            yield from (row | beside for beside in _beside(rows, line))
 
 
-def _beside(row: str | None, line: Mapping[str, Any], papers: Sequence[str]) -> list[dict[str, Any]]:
-    """The papers' figures of this row, class and metric; one empty line if there are none."""
+def _beside(rows: Mapping[str, str | None], line: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The papers' figures of a row by table, of this class and metric; one empty line if there are none."""
     wanted = (line["class"], line["metric"], line["unit"])
     found = [
         {"paper": one.place, "published": one.value, "difference": round(line["mean"] - one.value, 6)}
         for one in published()
-        if one.place in papers
-        and one.method == row
+        if one.method == rows.get(one.place)
         and line["mean"] is not None
         and (*ours_of(one.metric, one.cls, line["class"]), one.unit) == wanted
     ]

@@ -32,49 +32,61 @@ def changed_settings(method: str, settings: Mapping[str, Any]) -> dict[str, Any]
     return {name: value for name, value in settings.items() if name in known and value != known[name].default}
 
 
-def paper_row(result: Mapping[str, Any]) -> str | None:
+def paper_row(result: Mapping[str, Any], place: str | None = None) -> str | None:
     """Name of the row in the papers' tables, ``pclmix`` or ``pclmix:#1 sup``; None for settings that no paper prints.
 
     Args:
         result: results file: ``method``, ``all_settings``, and of ``training`` the ``size`` and ``batch``.
+        place: the table, as ``Figure.place``; None asks without its constants.
     """
     method: str = result["method"]
     if method not in methods():
         return None
-    as_strong = _as_strong_as_published(result)
+    settled = {*_NO_OTHER_METHOD, *methods()[method].weigh_sums} if _as_strong(result) else _NO_OTHER_METHOD
+    if _as_there(result, place):
+        settled = settled | _constants(method, place).keys()
     changed = {
-        name: value
-        for name, value in changed_settings(method, result["all_settings"]).items()
-        if name not in _NO_OTHER_METHOD and not (name in methods()[method].weigh_sums and as_strong)
+        name: value for name, value in changed_settings(method, result["all_settings"]).items() if name not in settled
     }
     if not changed:
         return method
-    rows = (row for row, those in _variants().items() if row.partition(":")[0] == method and changed in those)
-    return next(rows, None)
+    rows = _variants()["rows"].items()
+    return next((row for row, one in rows if row.partition(":")[0] == method and one == changed), None)
 
 
-def standing_for(entrants: Sequence[Entrant]) -> dict[str, Entrant]:
+def standing_for(entrants: Sequence[Entrant], place: str | None = None) -> dict[str, Entrant]:
     """The method of a suite that stands for each row of the papers' tables.
 
-    Where several do, it is one whose sums over pixels weigh what they weigh in the papers' images; of those the one
-    with most settings at their defaults, of those the one whose recipe, network and data are the suite's, whatever
-    their results.
+    Where several do, it is one with the constants of the table, whose sums over pixels weigh what they weigh in the
+    papers' images; of those the one with most settings at their defaults, of those the one whose recipe, network and
+    data are the suite's, whatever their results.
+
+    Args:
+        entrants: of a suite.
+        place: the table, as ``Figure.place``; None asks without its constants.
     """
     found: dict[str, Entrant] = {}
-    for one in sorted(entrants, key=_how_unlike):
-        row = paper_row(one.results[0])
+    for one in sorted(entrants, key=lambda one: _how_unlike(one, place)):
+        row = paper_row(one.results[0], place)
         if row is not None:
             found.setdefault(row, one)
     return found
 
 
-def _how_unlike(one: Entrant) -> tuple[bool, int, bool, str]:
+def _how_unlike(one: Entrant, place: str | None) -> tuple[bool, int, bool, str]:
     first, known = one.results[0], one.method in methods()
     changed = len(changed_settings(one.method, first["all_settings"])) if known else 0
-    return known and not _as_strong_as_published(first), changed, one.label != one.method, one.label
+    published = not known or (_as_there(first, place) and _as_strong(first))
+    return not published, changed, one.label != one.method, one.label
 
 
-def _as_strong_as_published(result: Mapping[str, Any]) -> bool:
+def _as_there(result: Mapping[str, Any], place: str | None) -> bool:
+    """Whether the method has the constants of the table."""
+    settings: dict[str, Any] = result["all_settings"]
+    return _constants(result["method"], place).items() <= settings.items()
+
+
+def _as_strong(result: Mapping[str, Any]) -> bool:
     """Whether what weighs sums over a batch's pixels has its default times so many times fewer pixels as there are."""
     kind, training = methods()[result["method"]], result["training"]
     factor = _PUBLISHED_PIXELS / pixels(training) if kind.weigh_sums else 1.0
@@ -82,8 +94,14 @@ def _as_strong_as_published(result: Mapping[str, Any]) -> bool:
     return all(math.isclose(result["all_settings"][name], one, rel_tol=_ROUNDED) for name, one in defaults.items())
 
 
+def _constants(method: str, place: str | None) -> dict[str, Any]:
+    """Of a method in a table, where they are not its defaults."""
+    found: dict[str, Any] = _variants()["constants"].get(place or "", {}).get(method, {})
+    return found
+
+
 @cache
-def _variants() -> dict[str, list[dict[str, Any]]]:
+def _variants() -> dict[str, dict[str, Any]]:
     text = (files("pointillist.benchmark") / "published_variants.yaml").read_text("utf-8")
-    found: dict[str, list[dict[str, Any]]] = yaml.safe_load(text)
+    found: dict[str, dict[str, Any]] = yaml.safe_load(text)
     return found

@@ -163,8 +163,8 @@ def _track(name: str, entrants: Sequence[Entrant]) -> Track | None:
     looked_at = _tuned_folds(name)
     candidates: dict[Key, Candidate] = {}
     for one in entrants:
-        folds = {result["fold"] for result in one.results} - looked_at.get(one.label, set())
-        mine, theirs = (_on_folds(each, folds & {result["fold"] for result in pce.results}) for each in (one, pce))
+        shared = {fold for fold, _ in _dice(one)} & {fold for fold, _ in _dice(pce)}
+        mine, theirs = (_on_folds(each, shared - looked_at.get(one.label, set())) for each in (one, pce))
         if one.method in known and one.method != BOUND and mine and theirs:
             candidate = _candidate(name, mine, theirs)
             rival = candidates.get(candidate.key)

@@ -61,6 +61,7 @@ def result_of(
             **{name: getattr(plan, name) for name in ("iterations", "size", "batch", "net", "select")},
             **{name: getattr(plan, name) for name in ("augmentation", "normalisation", "grid")},
             "recipe": asdict(plan.recipe),
+            **({"hold_out_share": plan.hold_out_share} if plan.validates else {}),
         },
         "code": begun[-1]["code"],
         "earlier_code": _others([event["code"] for event in begun]),

@@ -247,6 +247,8 @@ def _check_names(suite: Suite, path: Path) -> None:
     for place, entry in enumerate(suite.methods):
         known = _checked(entry.all_settings, f"{path}, field methods.{place}")
         _known_keys(entry.tuned, known, f"{path}, field methods.{place}.tuned")
+        looked_at = dict.fromkeys(suite.places if entry.tuned else ())
+        _known_keys(entry.tuned_folds, looked_at, f"{path}, field methods.{place}.tuned_folds")
         _known_keys([entry.net] if entry.net else [], NETS, f"{path}, field methods.{place}.net")
         _known_keys(["count"] if entry.count else [], dict.fromkeys(takes), f"{path}, field methods.{place}.count")
     _checked(lambda: augmentation_named(suite.augmentation), f"{path}, field augmentation")
@@ -283,13 +285,13 @@ def _checked(call: Any, where: str) -> Any:
         ) from error
 
 
-def _known_keys(given: Any, known: Mapping[str, Any], where: str) -> None:
+def _known_keys(given: Any, known: Mapping[Any, Any], where: str) -> None:
     for key in given:
         if key not in known:
             raise InputError(
                 "the suite names something that there is not",
                 where=where,
-                expected=", ".join(known) or "nothing",
+                expected=", ".join(map(str, known)) or "nothing",
                 received=key,
-                todo=nearest(key, known) if known else "remove it",
+                todo=nearest(str(key), map(str, known)) if known else "remove it",
             )

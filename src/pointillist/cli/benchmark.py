@@ -81,7 +81,7 @@ def benchmark(
 
     if published_rules is not None:
         published_rule(published_rules)  # a wrong name is an error before any run
-    methods = only.split(",") if only else []
+    methods = [word.strip() for word in only.split(",")] if only else []
     wanted = {"folds": _numbers("--folds", folds), "seeds": _numbers("--seeds", seeds)}
     chosen = load_suite(suite)
     if dataset is not None:

@@ -100,16 +100,16 @@ def held_out(groups: Mapping[str, str], fraction: float, seed: int) -> Split:
         seed: decides which.
 
     Raises:
-        InputError: if there are fewer than two groups, or the fraction is not between 0 and 1.
+        InputError: if there are fewer than two groups.
     """
     members = _members(groups)
-    if len(members) < 2 or not 0 < fraction < 1:
+    if len(members) < 2:
         raise InputError(
             "nothing can be held out",
-            where="--select marks, --hold-out",
-            expected="two groups or more, and a fraction between 0 and 1",
-            received=f"{len(members)} groups, fraction {fraction}",
-            todo="use --select last without --hold-out, or mark or import more patients or slides",
+            where="--select marks, --hold-out, or a method that validates",
+            expected="two patients or slides, or more",
+            received=len(members),
+            todo="mark or import more, or train without them: --select last, no --hold-out, another method",
         )
     wanted = min(max(round(fraction * len(members)), 1), len(members) - 1)
     chosen = _shuffled(members, seed)[:wanted]

@@ -50,7 +50,8 @@ class Needs(NamedTuple):
     Attributes:
         min_batch: fewest images a step.
         soft_targets: whether batches carry targets of the store.
-        validation: whether it wants validation on held-out marks even when the last iterate is kept.
+        validation: whether it wants validation on held-out marks even when the last iterate is kept; the same for all
+            settings.
         shared_geometry: whether one flip and rotation serves a whole batch.
         dense_truth: whether labels are the dense truth; only the ``full`` bound may say so.
     """
@@ -153,7 +154,7 @@ class Method(nn.Module, ABC):
         paper: its source.
         recipe: the default optimisation.
         needs: what it asks of the trainer.
-        weigh_sums: settings that weigh a sum over an image's pixels: twice the side, four times the term.
+        weigh_sums: settings that weigh a sum over a batch's pixels: twice the side, four times the term.
         net: the network that is trained.
         spec: the task.
     """

@@ -43,8 +43,8 @@ class CVM(RegionTargets):
 
     When: textures that fill regions, such as tissue, and points of the target and of what surrounds it in most
     images. A target without contrast in feature space, or thinner than the regions that the variation allows, is
-    lost. A class that is not marked in an image is given to others there. A tenth of the training groups is held out
-    to say when to refresh.
+    lost. A class that is not marked in an image is given to others there. Part of the training groups is held out to
+    say when to refresh; of few images a tenth is one, whose handful of points says it badly.
 
     Found: the only public code is a solver that was deleted. It uses c₁ and c₂ of the points, once; its step, λ and
     iterations were never published, so λ = 5 and 300 iterations are our reading. It edge-weights by 1/(1 + 10|∇z_σ|²),

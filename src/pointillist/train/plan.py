@@ -118,6 +118,14 @@ class Plan:
                 received="both",
                 todo="leave --pretrained out: the earlier run's encoder is trained already",
             )
+        if not 0 < self.hold_out_share < 1:
+            raise InputError(
+                "such a share of the patients or slides cannot be held out",
+                where="--hold-out-share",
+                expected="more than 0 and less than 1",
+                received=self.hold_out_share,
+                todo="give 0.1 for a tenth",
+            )
         if not 0 <= self.keep <= self.iterations:
             raise InputError(
                 "so many models cannot be kept",
