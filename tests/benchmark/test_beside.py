@@ -21,7 +21,9 @@ def settings(method, **changes):
     return {name: one.default for name, one in settings_of(methods()[method]).items()} | changes
 
 
-def entrant(method, values, *, pooled=(), suite="acdc-quick", fold=1, label=None, size=64, batch=12, **changes):
+def entrant(
+    method, values, *, pooled=(), suite="acdc-quick", fold=1, label=None, size=64, batch=12, net="unet", **changes
+):
     """A method with one run; ``values``: mean by class, metric and unit; ``pooled``: value by class and metric."""
     reading = {
         "summary": [
@@ -34,7 +36,7 @@ def entrant(method, values, *, pooled=(), suite="acdc-quick", fold=1, label=None
         "suite": suite, "method": method, "settings": changes, "all_settings": settings(method, **changes),
         "fold": fold, "seed": 1, "readings": {"plain": reading},
         "data": {"name": "D", "training_cases": 3, "evaluated_cases": 2, "source": {}},
-        "training": {"net": "unet", "size": size, "batch": batch, "iterations": 5, "select": "last"},
+        "training": {"net": net, "size": size, "batch": batch, "iterations": 5, "select": "last"},
     }  # fmt: skip
     return Entrant(
         label or f"{method}{changes or ''}", " ".join([method, *(f"{k}={v}" for k, v in changes.items())]), (result,)
@@ -104,6 +106,13 @@ def test_of_rows_that_differ_in_more_than_settings_the_plain_one_stands():
     best = entrant("pclmix", {("all classes", "dsc", "1"): 0.9}, label="pclmix-12345678")  # another network
     plain = entrant("pclmix", {("all classes", "dsc", "1"): 0.5})
     assert standing_for([best, plain]) == standing_for([plain, best]) == {"pclmix": plain}
+
+
+def test_the_network_of_a_table_stands_before_another():
+    small, published = entrant("pclmix", {}), entrant("pclmix", {}, net="resnet50_unet", label="pclmix-12345678")
+    place = "PCLMix, table 1, ACDC"
+    assert standing_for([small, published], place) == {"pclmix": published}
+    assert standing_for([small, published]) == standing_for([small], place) == {"pclmix": small}
 
 
 def test_methods_on_unlike_folds_name_them_and_make_no_order():

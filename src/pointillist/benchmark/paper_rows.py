@@ -57,9 +57,9 @@ def paper_row(result: Mapping[str, Any], place: str | None = None) -> str | None
 def standing_for(entrants: Sequence[Entrant], place: str | None = None) -> dict[str, Entrant]:
     """The method of a suite that stands for each row of the papers' tables.
 
-    Where several do, it is one with the constants of the table, whose sums over pixels weigh what they weigh in the
-    papers' images; of those the one with most settings at their defaults, of those the one whose recipe, network and
-    data are the suite's, whatever their results.
+    Where several do, it is one with the constants and the network of the table, whose sums over pixels weigh what they
+    weigh in the papers' images; of those the one with most settings at their defaults, of those the one whose recipe,
+    network and data are the suite's, whatever their results.
 
     Args:
         entrants: of a suite.
@@ -76,7 +76,7 @@ def standing_for(entrants: Sequence[Entrant], place: str | None = None) -> dict[
 def _how_unlike(one: Entrant, place: str | None) -> tuple[bool, int, bool, str]:
     first, known = one.results[0], one.method in methods()
     changed = len(changed_settings(one.method, first["all_settings"])) if known else 0
-    published = not known or (_as_there(first, place) and _as_strong(first))
+    published = not known or (_as_there(first, place) and _as_strong(first) and _on_its_network(first, place))
     return not published, changed, one.label != one.method, one.label
 
 
@@ -84,6 +84,11 @@ def _as_there(result: Mapping[str, Any], place: str | None) -> bool:
     """Whether the method has the constants of the table."""
     settings: dict[str, Any] = result["all_settings"]
     return _constants(result["method"], place).items() <= settings.items()
+
+
+def _on_its_network(result: Mapping[str, Any], place: str | None) -> bool:
+    own = _variants()["networks"].get(place or "", {}).get(result["method"])
+    return own in (None, result["training"]["net"])
 
 
 def _as_strong(result: Mapping[str, Any]) -> bool:
