@@ -66,9 +66,9 @@ class AttenScribble(SingleNet):
         sigma: of M, in cells.
         fixed_bias: keep b = 0 instead of learning it.
         start: share of the run after which both pairwise terms count; 0 in the source. Chosen on ACDC fold 5 (suite
-            ``attenscribble-sweep``): from 0, uniform regions without marks, such as air, end in one class. Windows are of
-            pixels, so at half the side of the published 256² both terms weigh twice; from 0 with half of both weights
-            that did not happen.
+            ``attenscribble-sweep``): from 0, uniform regions without marks, such as air, end in one class. Windows are
+            of pixels, so at half the side of the published 256² both terms weigh twice; with half of both weights 0 is
+            as good as 0.3.
         literal: attention maps without 1/√d, no mask in the attentive loss, labelled neighbours in the CRF, and its
             zero padding, as the public code has them. Not followed there either: marks, not the dense truth, say which
             images have a single class; such images count in the denominator as they do there.
