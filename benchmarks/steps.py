@@ -123,9 +123,8 @@ def example(case: Case, dtype: torch.dtype = torch.float32) -> tuple[Method, Bat
     image = torch.rand(case.batch, 1, case.side, case.side, generator=generator).to(dtype)
     label = torch.randint(case.classes, (case.batch, case.side, case.side), generator=generator)
     label[torch.rand(label.shape, generator=generator) >= MARKED] = IGNORE
-    return method, Batch(
-        image, label, torch.ones_like(label, dtype=torch.bool), None, tuple("abcdefghijkl"[: case.batch])
-    )
+    ids = tuple(map(str, range(case.batch)))
+    return method, Batch(image, label, torch.ones_like(label, dtype=torch.bool), None, ids)
 
 
 def step_of(method: Method, batch: Batch) -> Tensor:
