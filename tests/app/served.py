@@ -16,6 +16,7 @@ from pointillist.app.security import Door
 from pointillist.app.server import build
 from pointillist.data.dataset import Dataset
 from pointillist.data.writers import write_image, write_json, write_label
+from tests.patience import PATIENCE_S
 
 TOKEN = "t" * 24
 
@@ -27,7 +28,7 @@ class Client:
         self._port = port
 
     def ask(self, method, path, body=None, **query):
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE_S)
         address = path + ("?" + urllib.parse.urlencode(query) if query else "")
         data = None if body is None else json.dumps(body)
         connection.request(method, address, data, {"Authorization": f"Bearer {TOKEN}"})
@@ -44,7 +45,7 @@ class Client:
     @contextmanager
     def events(self, kind):
         """What pages are told from now on, of one kind."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE_S)
         connection.request("GET", "/api/events", headers={"Authorization": f"Bearer {TOKEN}"})
         answer = connection.getresponse()
         assert b"id:" in answer.readline()
@@ -62,9 +63,9 @@ class Client:
         finally:
             connection.close()
 
-    def until(self, path, holds, seconds=120):
+    def until(self, path, holds):
         """Ask again until something holds."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE_S
         while not holds(found := self.get(path)):
             assert time.monotonic() < end, found
             time.sleep(0.2)

@@ -28,6 +28,7 @@ from pointillist.data.marked import read_marked
 from pointillist.geometry.strokes import rasterise
 from tests.app.marking import batch, draw, op, pictures
 from tests.app.served import TOKEN, served
+from tests.patience import PATIENCE_S
 
 CASES = 3
 
@@ -45,7 +46,7 @@ class Server:
         )
 
     def send(self, case, *ops):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         try:
             body = json.dumps({"ops": ops})
             connection.request("POST", f"/api/cases/{case}/ops", body, {"Authorization": f"Bearer {TOKEN}"})
@@ -55,7 +56,7 @@ class Server:
             connection.close()
 
     def wait(self):
-        end = time.monotonic() + 120
+        end = time.monotonic() + PATIENCE_S
         while True:
             try:
                 return socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
@@ -67,7 +68,7 @@ class Server:
     def end(self, how):
         self.process.send_signal(how)
         said = self.process.stderr.read().decode()
-        self.process.wait(timeout=60)
+        self.process.wait(timeout=PATIENCE_S)
         self.process.stderr.close()
         return said
 
@@ -150,7 +151,7 @@ def test_a_worker_ends_with_its_server(tmp_path):
     ).stdout.split()
     assert children
     server.end(signal.SIGKILL)
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE_S
     while any(Path(f"/proc/{child}").exists() for child in children):
         assert time.monotonic() < end
         time.sleep(0.1)
@@ -161,7 +162,7 @@ def test_a_second_server_is_told_where_the_first_is(tmp_path):
     server = Server(root)
     server.wait()
     other = Server(root)
-    said = other.process.communicate(timeout=60)[1].decode()
+    said = other.process.communicate(timeout=PATIENCE_S)[1].decode()
     assert other.process.returncode == 1
     assert f"process {server.process.pid} has it open" in said
     server.end(signal.SIGTERM)

@@ -7,21 +7,22 @@ import sys
 import time
 
 from pointillist.app.lock import held, holder, take
+from tests.patience import PATIENCE_S
 
 PARENT = """
 import subprocess, sys
 from pathlib import Path
 from pointillist.app.lock import take
 lock = take(Path(sys.argv[1]))
-child = subprocess.Popen([sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(60)"],
+child = subprocess.Popen([sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(3600)"],
                          pass_fds=[lock])
 print(child.pid, flush=True)
 child.wait()
 """
 
 
-def until(holds, seconds=20):
-    end = time.monotonic() + seconds
+def until(holds):
+    end = time.monotonic() + PATIENCE_S
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.02)

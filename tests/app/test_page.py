@@ -5,13 +5,14 @@ import re
 
 from tests.app.marking import pictures
 from tests.app.served import TOKEN, served
+from tests.patience import PATIENCE_S
 
 
 def test_files_are_kept_under_a_name_of_their_version(tmp_path):
     with served(pictures(tmp_path / "D").root, tmp_path / "runs") as client:
 
         def get(path):
-            connection = http.client.HTTPConnection("127.0.0.1", client._port, timeout=30)
+            connection = http.client.HTTPConnection("127.0.0.1", client._port, timeout=PATIENCE_S)
             connection.request("GET", path, headers={"Authorization": f"Bearer {TOKEN}"})
             answer = connection.getresponse()
             content = answer.read()

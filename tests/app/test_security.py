@@ -12,6 +12,7 @@ from pointillist.app.security import MOST_BODY_BYTES, MOST_UPLOAD_BYTES, Door
 from pointillist.cli.main import main
 from tests.app.marking import draw, pictures
 from tests.app.served import TOKEN, served
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def client(tmp_path_factory):
 
 
 def ask(client, method, path, headers, body=None):
-    connection = http.client.HTTPConnection("127.0.0.1", client._port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", client._port, timeout=PATIENCE_S)
     connection.putrequest(method, path, skip_host="Host" in headers, skip_accept_encoding=True)
     data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     if data is not None and "Content-Length" not in headers:
@@ -185,7 +186,7 @@ def test_an_upload_that_is_too_large_is_refused_before_it_comes(client):
 
 
 def test_a_body_that_says_less_than_it_brings_is_cut_off(client):
-    with socket.create_connection(("127.0.0.1", client._port), timeout=30) as raw:
+    with socket.create_connection(("127.0.0.1", client._port), timeout=PATIENCE_S) as raw:
         head = (
             f"POST /api/cases/pic0/ops HTTP/1.1\r\nHost: 127.0.0.1:{client._port}\r\nAuthorization: Bearer {TOKEN}\r\n"
         )

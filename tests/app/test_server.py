@@ -24,6 +24,7 @@ from pointillist.types import IGNORE, Stroke
 from tests.app.marking import draw, op, pictures
 from tests.app.served import TOKEN, served
 from tests.data.conftest import raw_png
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def page(client, root):
 
 def listen(client, seen, last=None, until=None, query=""):
     """Read events into a list of (kind, data, id) until something holds."""
-    connection = http.client.HTTPConnection("127.0.0.1", client._port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", client._port, timeout=PATIENCE_S)
     headers = {"Authorization": f"Bearer {TOKEN}"} | ({"Last-Event-ID": last} if last else {})
     connection.request("GET", f"/api/events{query}", headers=headers)
     answer = connection.getresponse()
@@ -102,8 +103,8 @@ def listening(client, until, last=None, query=""):
     return seen, thread
 
 
-def wait(holds, seconds=60):
-    end = time.monotonic() + seconds
+def wait(holds):
+    end = time.monotonic() + PATIENCE_S
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.05)
@@ -306,7 +307,7 @@ class TestExchange:
             + b"\r\n"
             for name, data in files
         ]
-        connection = http.client.HTTPConnection("127.0.0.1", client._port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", client._port, timeout=PATIENCE_S)
         headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": f"multipart/form-data; boundary={border}"}
         body = b"".join(parts) + f"--{border}--\r\n".encode()
         connection.request("POST", "/api/import?" + urllib.parse.urlencode(query), body, headers)

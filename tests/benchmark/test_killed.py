@@ -11,6 +11,7 @@ from pointillist.benchmark.results import read_result
 from pointillist.benchmark.runner import run_jobs
 from pointillist.runtime.events import read_events
 from tests.benchmark.suites import MACHINE, small_jobs, suite_file
+from tests.patience import PATIENCE_S
 
 CHANGES = {"methods": ["pce", "entropy_min"], "iterations": 60, "checkpoint_every": 5}
 PROGRAM = "import typer; from pointillist.cli.benchmark import benchmark; typer.run(benchmark)"
@@ -36,7 +37,7 @@ def start(tmp_path):
 
 
 def kill_when(process, ready):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE_S
     while not ready():
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
@@ -58,7 +59,7 @@ def test_killed_twice_and_resumed(tmp_path, start):
     kill_when(start(), first.result.exists)
     finished = first.result.read_bytes(), (first.folder / "events.jsonl").read_bytes()
     last = start()
-    out, err = last.communicate(timeout=120)
+    out, err = last.communicate(timeout=PATIENCE_S)
     assert last.returncode == 0, err
     assert "1 done, 1 kept" in out
     assert (first.result.read_bytes(), (first.folder / "events.jsonl").read_bytes()) == finished
@@ -77,7 +78,7 @@ def test_killed_twice_and_resumed(tmp_path, start):
 def test_two_processes_share_the_work(tmp_path, start):
     jobs = small_jobs(tmp_path, **CHANGES)
     processes = [start(), start()]
-    outputs = [process.communicate(timeout=120) for process in processes]
+    outputs = [process.communicate(timeout=PATIENCE_S) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     for job in jobs:
         assert job.state == "done"

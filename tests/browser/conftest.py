@@ -24,10 +24,10 @@ from pointillist.data.dataset import Dataset
 from pointillist.data.phantoms import make_phantoms
 from pointillist.data.writers import write_image
 from tests.conftest import png
+from tests.patience import PATIENCE_S
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 TOKEN = "a-token-for-tests-only"
-PATIENCE_S = 90  # a busy machine takes long, and who waits for a condition loses nothing
 SHOWN = """(([asked, shown]) => shown >= asked)(
     ["slice asked", "slice shown"].map(name => performance.getEntriesByName(name).at(-1)?.startTime))"""
 HIDE = """() => {
@@ -138,16 +138,16 @@ class Page:
             self.tab.get_by_role("button", name="Later").click()
         return self
 
-    def until(self, condition: str, seconds: float = PATIENCE_S) -> None:
+    def until(self, condition: str) -> None:
         """Wait for a JavaScript expression; Playwright's own way needs `eval`, which the page's policy refuses."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE_S
         while not self.tab.evaluate(condition):
             assert time.monotonic() < end, f"{condition} does not become true"
             self.tab.wait_for_timeout(50)
 
-    def becomes(self, condition: Callable[[], Any], seconds: float = PATIENCE_S) -> None:
+    def becomes(self, condition: Callable[[], Any]) -> None:
         """Wait until something holds that Python asks."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE_S
         while not condition():
             assert time.monotonic() < end, "it does not come true"
             self.tab.wait_for_timeout(50)

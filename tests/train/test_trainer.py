@@ -24,8 +24,7 @@ from pointillist.train.checkpoint import load_checkpoint
 from pointillist.train.plan import Plan, best_precision, idle_threads, read_plan, split_of
 from pointillist.train.run import resume, train
 from pointillist.train.trainer import Trainer
-
-_PATIENCE_S = 300  # of a machine that is busy with other tests
+from tests.patience import PATIENCE_S
 
 TRAIN = """
 import sys, json
@@ -66,7 +65,7 @@ def start(options, run, code=TRAIN):
 
 
 def finished(process, run):
-    assert process.wait(timeout=_PATIENCE_S) == 0, run.with_suffix(".log").read_text()
+    assert process.wait(timeout=PATIENCE_S) == 0, run.with_suffix(".log").read_text()
 
 
 def weights(run):
@@ -97,7 +96,7 @@ def test_a_run_killed_five_times_ends_as_the_unbroken_one(options, tmp_path):
     finished(start(options, tmp_path / "whole"), tmp_path / "whole")
     run = tmp_path / "killed"
     process = start(options, run, KILL_INSIDE_A_WRITE + TRAIN)
-    assert process.wait(timeout=_PATIENCE_S) == -signal.SIGKILL  # in the middle of writing a checkpoint
+    assert process.wait(timeout=PATIENCE_S) == -signal.SIGKILL  # in the middle of writing a checkpoint
     assert not list((run / "checkpoints").glob("step_00000012.pt"))
     for delay in (0.0, 0.15, 0.3, 0.45):
         resumes = count(run, "resume")
@@ -119,7 +118,7 @@ def test_sigterm_saves_and_stops(options, tmp_path):
     while process.poll() is None and count(run, "step") < 2:
         time.sleep(0.02)
     process.terminate()
-    assert process.wait(timeout=_PATIENCE_S) == 7
+    assert process.wait(timeout=PATIENCE_S) == 7
     state, _ = load_checkpoint(run / "checkpoints")
     logged = [event["step"] for event in read_events(run / "events.jsonl") if event["event"] == "step"]
     assert 1 < logged[-1] <= state["step"] < 2000
