@@ -22,7 +22,7 @@ from pointillist.train.plan import read_plan
 OPTIONS = {"size": 128, "batch": 12, "augmentation": "acdc", "normalisation": "acdc", "grid": "zoom0"}
 
 
-def result(suite, method, dice, seed, *, settings, hd95, slices, importer, marks):
+def result(suite, method, dice, seed, *, settings, hd95, slices, importer, marks, iterations):
     summary = [
         {"class": "*", "metric": "dsc", "unit": "1", "mean": dice},
         {"class": "*", "metric": "hd95_pooled_bounded", "unit": "mm", "mean": hd95},
@@ -32,16 +32,17 @@ def result(suite, method, dice, seed, *, settings, hd95, slices, importer, marks
         "suite": suite, "method": method, "settings": settings, "all_settings": defaults | settings, "fold": 1,
         "seed": seed, "code": {"commit": "c" * 40}, "cost": {"train_minutes": 5.0},
         "data": {"name": importer, "training_slices": slices, "source": {"importer": importer, "marks": marks}},
-        "training": {"iterations": 1500, "net": "unet", **OPTIONS,
+        "training": {"iterations": iterations, "net": "unet", **OPTIONS,
                      "recipe": {"optimizer": "sgd", "lr": 0.01, "weight_decay": 1e-4, "momentum": 0.9,
                                 "schedule": "poly", "batch": 12}},
         "readings": {"plain": {"summary": summary}},
     }  # fmt: skip
 
 
-def entrant(suite, method, dice, *, hd95=10.0, slices=100, importer="acdc", marks=None, **settings):
+def entrant(suite, method, dice, *, hd95=10.0, slices=100, importer="acdc", marks=None, iterations=1500, **settings):
     """``dice`` of seed 1, 2 …"""
     where = {"settings": settings, "hd95": hd95, "slices": slices, "importer": importer, "marks": marks}
+    where["iterations"] = iterations
     found = [result(suite, method, one, seed, **where) for seed, one in enumerate(np.atleast_1d(dice), start=1)]
     label = method + "-1" * bool(settings)
     return Entrant(label, label, tuple(found))
@@ -115,6 +116,15 @@ def test_a_track_without_the_method_counts_as_no_gain():
     second = [entrant("b-quick", "pce", 0.5, **nuclei), entrant("b-quick", "gated_crf", 0.6, **nuclei)]
     row = advised(table(a_quick=first, b_quick=second), "scribbles", "nuclei", 1500)
     assert (row.method, row.gain, len(row.evidence)) == ("gated_crf", pytest.approx(0.125), 2)
+
+
+@pytest.mark.parametrize(("gain", "winner"), [(0.006, "gated_crf"), (0.3, "pscv")])
+def test_a_long_budget_looks_at_short_tracks_as_well(gain, winner):
+    short = scribbles(("pce", 0.5, {}), ("gated_crf", 0.7, {}), ("pscv", 0.5, {}))
+    long = [entrant("a-long", "pce", 0.5, iterations=4500), entrant("a-long", "pscv", 0.5 + gain, iterations=4500)]
+    rows = table(a_quick=short, a_long=long)
+    assert advised(rows, "scribbles", "organs", 60_000).method == winner
+    assert advised(rows, "scribbles", "organs", 1500).method == "gated_crf"
 
 
 def test_settings_that_count_epochs_are_those_of_the_nearest_track():
