@@ -28,7 +28,7 @@ from pointillist.data.marked import read_marked
 from pointillist.geometry.strokes import rasterise
 from tests.app.marking import batch, draw, op, pictures
 from tests.app.served import TOKEN, served
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, wait_until
 
 CASES = 3
 
@@ -151,10 +151,7 @@ def test_a_worker_ends_with_its_server(tmp_path):
     ).stdout.split()
     assert children
     server.end(signal.SIGKILL)
-    end = time.monotonic() + PATIENCE_S
-    while any(Path(f"/proc/{child}").exists() for child in children):
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    wait_until(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
 
 
 def test_a_second_server_is_told_where_the_first_is(tmp_path):
@@ -244,7 +241,7 @@ class TestDisk:
 
     @pytest.mark.slow
     def test_label_files_that_cannot_be_written_are_a_problem_that_every_page_hears_of(self, root, tmp_path):
-        from tests.app.test_server import listening, wait
+        from tests.app.test_server import listening
 
         with served(root, tmp_path / "runs") as client:
             client.get("/api/cases/pic0")
@@ -254,20 +251,18 @@ class TestDisk:
             seen, thread = listening(client, lambda events: events[-1][0] == "problem")
             later, relieved = listening(client, lambda events: events[-1][:2] == ("problem", {}))
             assert self.ask(client, draw("a"))[0] == 200  # the log has it
-            thread.join(60)
+            thread.join(PATIENCE_S)
             assert seen[-1][1]["case"] == "pic0"
             assert all(seen[-1][1][part] for part in ("what", "where", "expected", "received", "todo"))
             labels.unlink()
             (root / "elsewhere").rename(labels)
             dataset = Dataset.open(root)
-            wait(lambda: (dataset.sparse_labels(dataset.case("pic0")).array == 1).any())
-            relieved.join(60)
+            wait_until(lambda: (dataset.sparse_labels(dataset.case("pic0")).array == 1).any())
+            relieved.join(PATIENCE_S)
             assert later[-1][:2] == ("problem", {})
 
 
 def test_a_worker_that_dies_over_a_file_is_started_again(tmp_path):
-    from tests.app.test_server import wait
-
     root = pictures(tmp_path / "D").root
     with served(root, tmp_path / "runs") as client:
         client.get("/api/cases/pic0")
@@ -280,7 +275,7 @@ def test_a_worker_that_dies_over_a_file_is_started_again(tmp_path):
                     os.kill(int(line.split()[0]), signal.SIGKILL)
         assert client.ask("POST", "/api/cases/pic0/ops", {"ops": [draw("a")]})[0] == 200
         dataset = Dataset.open(root)
-        wait(lambda: (dataset.sparse_labels(dataset.case("pic0")).array == 1).any())
+        wait_until(lambda: (dataset.sparse_labels(dataset.case("pic0")).array == 1).any())
         assert client.get("/api/cases/pic1")["revision"] == 0
 
 

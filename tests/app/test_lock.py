@@ -4,10 +4,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 from pointillist.app.lock import held, holder, take
-from tests.patience import PATIENCE_S
+from tests.patience import wait_until
 
 PARENT = """
 import subprocess, sys
@@ -19,13 +18,6 @@ child = subprocess.Popen([sys.executable, "-c", "import time; print('ready', flu
 print(child.pid, flush=True)
 child.wait()
 """
-
-
-def until(holds):
-    end = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_a_lock_is_held_once(tmp_path):
@@ -53,5 +45,5 @@ def test_a_child_keeps_the_lock_of_a_parent_that_was_killed(tmp_path):
     assert held(path)
     assert holder(path) == parent.pid  # still the number of the group
     os.killpg(parent.pid, signal.SIGTERM)
-    until(lambda: not held(path))
+    wait_until(lambda: not held(path))
     assert child

@@ -24,7 +24,7 @@ from pointillist.types import IGNORE, Stroke
 from tests.app.marking import draw, op, pictures
 from tests.app.served import TOKEN, served
 from tests.data.conftest import raw_png
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -103,20 +103,13 @@ def listening(client, until, last=None, query=""):
     return seen, thread
 
 
-def wait(holds):
-    end = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def test_a_stroke_is_acknowledged_from_the_log_and_soon_in_the_label_file(page):
     found = page.get()
     assert (found["shape"], found["slice_axis"], found["revision"], found["strokes"]) == ([12, 20], None, 0, [])
     assert found["window"]["min"] <= found["window"]["lo"] < found["window"]["hi"] <= found["window"]["max"]
     assert page.send(draw("a"), draw("b", None, [(2, 4)])) == 2
     assert len(log_path(page.root, page.id).read_bytes().splitlines()) == 3
-    wait(lambda: (page.labels != IGNORE).any())
+    wait_until(lambda: (page.labels != IGNORE).any())
     assert page.labels[2, 2:6].tolist() == [1, 1, IGNORE, 1]
     assert page.strokes == ["a", "b"]
     (summary,) = [one for one in page.client.get("/api/dataset")["cases"] if one["id"] == page.id]
@@ -166,7 +159,7 @@ def test_two_tabs_keep_both_their_strokes(page):
     for one in tabs:
         one.join()
     assert sorted(page.strokes) == sorted(f"{name}{number}" for name in "ab" for number in range(20))
-    thread.join(60)
+    thread.join(PATIENCE_S)
     told = of_case(seen)
     assert [data["revision"] for data in told] == list(range(1, 41))
     assert {op["stroke"]["id"] for data in told for op in data["ops"]} == set(page.strokes)
@@ -175,15 +168,15 @@ def test_two_tabs_keep_both_their_strokes(page):
 def test_a_page_that_was_away_is_told_what_it_missed(page):
     seen, thread = listening(page.client, lambda events: events[-1][0] == "ops")
     page.send(draw("a"))
-    thread.join(60)
+    thread.join(PATIENCE_S)
     last = seen[-1][2]
     page.send(draw("b"))
     again, thread = listening(page.client, lambda events: events[-1][0] == "ops", last)
-    thread.join(60)
+    thread.join(PATIENCE_S)
     assert [data["ops"][0]["stroke"]["id"] for kind, data, _ in again if kind == "ops"] == ["b"]
     for stale in ("other-1", f"{last.split('-')[0]}-x", "nonsense"):
         other, thread = listening(page.client, lambda events: len(events) > 1, stale)
-        thread.join(60)
+        thread.join(PATIENCE_S)
         assert other[1][0] == "reset"
 
 
@@ -191,7 +184,7 @@ def test_a_page_misses_nothing_between_the_list_of_cases_and_its_first_event(pag
     seen = page.client.get("/api/dataset")["seen"]
     page.send(draw("a"))
     told, thread = listening(page.client, lambda events: events[-1][0] == "ops", query=f"?seen={seen}")
-    thread.join(60)
+    thread.join(PATIENCE_S)
     assert told[-1][1]["ops"][0]["stroke"]["id"] == "a"
 
 
@@ -212,26 +205,26 @@ def test_a_restart_knows_everything(tmp_path):
 
 def test_another_program_and_the_page_do_not_overwrite_each_other(page):
     page.send(draw("a"), draw("b", 2))
-    wait(lambda: (page.labels != IGNORE).any())
+    wait_until(lambda: (page.labels != IGNORE).any())
     seen, thread = listening(page.client, lambda events: any(data.get("reload") for _, data, _ in events))
     marked = read_marked(page.dataset, page.case)
     write_marked(page.dataset, page.case, Marked(marked.image, None, (*marked.strokes, Stroke(2, [[11, 11]]))))
     page.send(draw("c"))
-    thread.join(60)
+    thread.join(PATIENCE_S)
     assert seen[-1][1]["notice"].endswith(f"{page.id}.1.jsonl")
     assert page.strokes == ["a", "b", "f0", "c"]
-    wait(lambda: len(page.dataset.read_marks(page.case).strokes) == 4)
+    wait_until(lambda: len(page.dataset.read_marks(page.case).strokes) == 4)
 
 
 def test_labels_edited_with_another_program_become_the_base(page):
     page.send(draw("a"))
-    wait(lambda: (page.labels != IGNORE).any())
+    wait_until(lambda: (page.labels != IGNORE).any())
     edited = np.full((12, 20), 3, np.uint8)
     edited[10] = 2
-    wait(lambda: read_saved(page.root, page.id).writing is None)  # the save is over when it says what it saved
+    wait_until(lambda: read_saved(page.root, page.id).writing is None)  # the save is over when it says what it saved
     write_label(page.case.sparse, edited, page.dataset.sparse_labels(page.case).grid)
     page.send(draw("b", 0, [(0, 0)]))
-    wait(lambda: page.labels[0, 0] == 0)
+    wait_until(lambda: page.labels[0, 0] == 0)
     assert page.labels[[2, 10, 0], [2, 2, 0]].tolist() == [1, 2, 0]
     assert page.get()["base"] is True
     tile = np.array(Image.open(io.BytesIO(page.get("/base/-/0/0/0_0"))))
@@ -289,7 +282,7 @@ def test_classes_are_changed_in_the_page(tmp_path):
         names = [{"name": name} for name in ("nothing", "gland", "tumour", "duct")]
         status, found = client.ask("PATCH", "/api/dataset", {"classes": names})
         assert (status, [one["name"] for one in found["classes"]]) == (200, ["nothing", "gland", "tumour", "duct"])
-        thread.join(60)
+        thread.join(PATIENCE_S)
         assert seen[-1][1] == found
         assert client.ask("PATCH", "/api/dataset", {"classes": names[:2]})[0] == 422
         assert client.ask("POST", "/api/cases/pic0/ops", {"ops": [draw("b", 3, [(0, 0)])]})[0] == 200
@@ -404,7 +397,7 @@ class TestExchange:
     def test_a_thumbnail_shows_the_marks(self, page):
         plain = page.get("/thumbnail")
         page.send(draw("a", 2, [(6, 2), (6, 18)], 5.0))
-        wait(lambda: page.get("/thumbnail") != plain)
+        wait_until(lambda: page.get("/thumbnail") != plain)
         colours = np.array(Image.open(io.BytesIO(page.get("/thumbnail"))).convert("RGB")).astype(int)
         assert np.ptp(colours, axis=2).max() > 60
 
@@ -416,6 +409,6 @@ def test_hints_follow_the_marks(page):
     page.get()
     assert "Click each structure once" in said()
     page.send(draw("a"))
-    wait(lambda: "Mark background" in said())
+    wait_until(lambda: "Mark background" in said())
     page.send(draw("b", 0, [(9, 9)]), draw("c", 2, [(11, 9)]))
-    wait(lambda: said() == "")
+    wait_until(lambda: said() == "")

@@ -11,7 +11,7 @@ import pytest
 
 from pointillist.benchmark import claims
 from pointillist.benchmark.claims import claim, claim_when_free, is_claimed
-from tests.patience import PATIENCE_S
+from tests.patience import wait_until
 
 
 @pytest.fixture
@@ -86,9 +86,7 @@ def test_the_heart_beats(path, monkeypatch):
     monkeypatch.setattr(claims, "BEAT_SECONDS", 0.02)
     with claim(path):
         os.utime(path, (0, 0))
-        deadline = time.monotonic() + PATIENCE_S
-        while path.stat().st_mtime == 0 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: path.stat().st_mtime != 0)
         assert time.time() - path.stat().st_mtime < 10
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tests.browser.conftest import Page
+from tests.patience import PATIENCE_S
 
 _SEEN = 0.01  # share of the pixels
 
@@ -27,7 +28,7 @@ def card(page: Page, run: str) -> Any:
 
 def wait_for(page: Page, run: str) -> None:
     """Wait until a run has ended and its prediction lies over the image."""
-    card(page, run).get_by_role("button", name="Show", pressed=True).wait_for(timeout=300_000)
+    card(page, run).get_by_role("button", name="Show", pressed=True).wait_for(timeout=1000 * PATIENCE_S)
     card(page, run).get_by_text("finished").wait_for()
 
 
